@@ -1,0 +1,12 @@
+# The libraries Tidemark is built on; also read by the installed package, so that a consumer finds the same ones.
+find_package(Threads REQUIRED)
+find_package(PkgConfig REQUIRED)
+find_package(fmt REQUIRED)
+find_package(absl REQUIRED)
+find_package(RocksDB REQUIRED)
+find_package(simdjson REQUIRED)
+find_package(yaml-cpp REQUIRED)
+find_package(CLI11 REQUIRED)
+pkg_check_modules(RDKAFKA REQUIRED IMPORTED_TARGET rdkafka)
+pkg_check_modules(MARIADB REQUIRED IMPORTED_TARGET libmariadb)
+pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)

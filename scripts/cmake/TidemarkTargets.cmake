@@ -1,0 +1,40 @@
+# tidemark_library(<name> SOURCES <files...> [PUBLIC <targets...>] [PRIVATE <targets...>])
+#   One static library a folder: our warnings, our include root, installed with the package.
+# tidemark_program(<name> SOURCES <files...> [LIBS <targets...>])
+#   A program of ours (job, bench): as above, with tcmalloc linked in where it is installed and no sanitizer asked for.
+
+function(tidemark_compile_options target)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wunused-result)
+  if(TIDEMARK_WARNINGS_AS_ERRORS)
+    target_compile_options(${target} PRIVATE -Werror)
+  endif()
+  if(TIDEMARK_SANITIZE)
+    target_compile_options(${target} PRIVATE -fsanitize=${TIDEMARK_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+    target_link_options(${target} PUBLIC -fsanitize=${TIDEMARK_SANITIZE})
+  endif()
+endfunction()
+
+function(tidemark_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;PUBLIC;PRIVATE" ${ARGN})
+  add_library(${name} STATIC ${ARG_SOURCES})
+  add_library(tidemark::${name} ALIAS ${name})
+  target_include_directories(${name} PUBLIC $<BUILD_INTERFACE:${PROJECT_BINARY_DIR}/include>
+    $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+  target_compile_features(${name} PUBLIC cxx_std_20)
+  target_link_libraries(${name} PUBLIC ${ARG_PUBLIC} absl::status absl::statusor absl::time fmt::fmt PRIVATE ${ARG_PRIVATE})
+  tidemark_compile_options(${name})
+  install(TARGETS ${name} EXPORT tidemarkTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+endfunction()
+
+find_library(TIDEMARK_TCMALLOC tcmalloc_minimal)
+
+function(tidemark_program name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LIBS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE ${ARG_LIBS})
+  if(TIDEMARK_TCMALLOC AND NOT TIDEMARK_SANITIZE)
+    target_link_libraries(${name} PRIVATE ${TIDEMARK_TCMALLOC})
+    target_compile_options(${name} PRIVATE -fno-builtin-malloc -fno-builtin-calloc -fno-builtin-realloc -fno-builtin-free)
+  endif()
+  tidemark_compile_options(${name})
+endfunction()
