@@ -39,8 +39,7 @@ using Handle = Owned<rd_kafka_t, rd_kafka_destroy>;
 using TopicHandle = Owned<rd_kafka_topic_t, rd_kafka_topic_destroy>;
 using Queue = Owned<rd_kafka_queue_t, rd_kafka_queue_destroy>;
 using Event = Owned<rd_kafka_event_t, rd_kafka_event_destroy>;
-using Partitions =
-    Owned<rd_kafka_topic_partition_list_t, rd_kafka_topic_partition_list_destroy>;
+using Partitions = Owned<rd_kafka_topic_partition_list_t, rd_kafka_topic_partition_list_destroy>;
 using Message = Owned<rd_kafka_message_t, rd_kafka_message_destroy>;
 using AdminOptions = Owned<rd_kafka_AdminOptions_t, rd_kafka_AdminOptions_destroy>;
 
@@ -129,14 +128,14 @@ absl::StatusOr<Handle> NewHandle(rd_kafka_type_t type, std::string_view brokers,
 absl::StatusOr<int32_t> CountPartitions(rd_kafka_t* handle, const std::string& topic) {
   TopicHandle only(topic.empty() ? nullptr : rd_kafka_topic_new(handle, topic.c_str(), nullptr));
   const rd_kafka_metadata_t* metadata = nullptr;
-  const rd_kafka_resp_err_t code = rd_kafka_metadata(handle, topic.empty() ? 1 : 0, only.get(),
-                                                     &metadata, kMetadataTimeoutMs);
+  const rd_kafka_resp_err_t code =
+      rd_kafka_metadata(handle, topic.empty() ? 1 : 0, only.get(), &metadata, kMetadataTimeoutMs);
   if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
     return absl::UnavailableError(fmt::format("no metadata: {}", rd_kafka_err2str(code)));
   }
   int32_t count = 0;
-  absl::Status status = metadata->broker_cnt > 0 ? absl::OkStatus()
-                                                 : absl::UnavailableError("no broker registered");
+  absl::Status status =
+      metadata->broker_cnt > 0 ? absl::OkStatus() : absl::UnavailableError("no broker registered");
   for (int i = 0; i < metadata->topic_cnt; ++i) {
     const rd_kafka_metadata_topic& entry = metadata->topics[i];
     if (entry.err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) continue;
@@ -265,8 +264,8 @@ absl::Status Enqueue(rd_kafka_t* handle, rd_kafka_topic_t* topic, int32_t partit
     rd_kafka_error_t* error = rd_kafka_produceva(handle, fields.data(), count);
     if (error == nullptr) return absl::OkStatus();  // the headers are librdkafka's now
     const bool full = rd_kafka_error_code(error) == RD_KAFKA_RESP_ERR__QUEUE_FULL;
-    const absl::Status status = ToStatus(error, fmt::format("produce to {} [{}]",
-                                                            rd_kafka_topic_name(topic), partition));
+    const absl::Status status =
+        ToStatus(error, fmt::format("produce to {} [{}]", rd_kafka_topic_name(topic), partition));
     if (!full || absl::Now() > deadline) {
       if (headers != nullptr) rd_kafka_headers_destroy(headers);
       return status;
@@ -300,8 +299,7 @@ absl::Status ProduceRecords(std::string_view brokers, std::string_view topic, in
   Delivery delivery;
   Properties properties = ProducerProperties();
   properties["delivery.report.only.error"] = "true";
-  absl::StatusOr<Handle> handle =
-      NewHandle(RD_KAFKA_PRODUCER, brokers, properties, &delivery);
+  absl::StatusOr<Handle> handle = NewHandle(RD_KAFKA_PRODUCER, brokers, properties, &delivery);
   if (!handle.ok()) return handle.status();
   absl::StatusOr<TopicHandle> target = ProducerTopic(handle->get(), topic, partition);
   if (!target.ok()) return target.status();
@@ -313,7 +311,8 @@ absl::Status ProduceRecords(std::string_view brokers, std::string_view topic, in
 }
 
 // {earliest, last stable} of each of the topic's first `partitions` partitions.
-absl::StatusOr<std::vector<KafkaOffsets>> ListOffsets(rd_kafka_t* consumer, const std::string& topic,
+absl::StatusOr<std::vector<KafkaOffsets>> ListOffsets(rd_kafka_t* consumer,
+                                                      const std::string& topic,
                                                       int32_t partitions) {
   std::vector<KafkaOffsets> offsets(static_cast<size_t>(partitions));
   for (const int64_t which : {RD_KAFKA_OFFSET_BEGINNING, RD_KAFKA_OFFSET_END}) {
@@ -336,16 +335,15 @@ absl::StatusOr<std::vector<KafkaOffsets>> ListOffsets(rd_kafka_t* consumer, cons
 
 absl::StatusOr<Handle> NewReader(std::string_view brokers, bool read_committed,
                                  const std::string& group = "tidemark-test") {
-  return NewHandle(
-      RD_KAFKA_CONSUMER, brokers,
-      {{"group.id", group},
-       {"enable.auto.commit", "false"},
-       {"enable.partition.eof", "true"},
-       {"auto.offset.reset", "error"},
-       {"fetch.wait.max.ms", "10"},
-       {"isolation.level", read_committed ? "read_committed" : "read_uncommitted"},
-       {"fetch.message.max.bytes", "8388608"},
-       {"receive.message.max.bytes", std::to_string(2 * kMaxMessageBytes)}});
+  return NewHandle(RD_KAFKA_CONSUMER, brokers,
+                   {{"group.id", group},
+                    {"enable.auto.commit", "false"},
+                    {"enable.partition.eof", "true"},
+                    {"auto.offset.reset", "error"},
+                    {"fetch.wait.max.ms", "10"},
+                    {"isolation.level", read_committed ? "read_committed" : "read_uncommitted"},
+                    {"fetch.message.max.bytes", "8388608"},
+                    {"receive.message.max.bytes", std::to_string(2 * kMaxMessageBytes)}});
 }
 
 absl::StatusOr<int32_t> ExistingPartitions(rd_kafka_t* handle, const std::string& topic) {
@@ -372,13 +370,13 @@ KafkaRecord ToRecord(const rd_kafka_message_t& message) {
     const char* name = nullptr;
     const void* value = nullptr;
     size_t size = 0;
-    for (size_t i = 0; rd_kafka_header_get_all(headers, i, &name, &value, &size) ==
-                       RD_KAFKA_RESP_ERR_NO_ERROR;
+    for (size_t i = 0;
+         rd_kafka_header_get_all(headers, i, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR;
          ++i) {
-      record.headers.emplace_back(
-          name, value == nullptr
-                    ? std::nullopt
-                    : std::optional<std::string>(std::string(static_cast<const char*>(value), size)));
+      record.headers.emplace_back(name, value == nullptr
+                                            ? std::nullopt
+                                            : std::optional<std::string>(std::string(
+                                                  static_cast<const char*>(value), size)));
     }
   }
   return record;
@@ -422,15 +420,15 @@ absl::StatusOr<std::vector<KafkaRecord>> ReadRanges(rd_kafka_t* consumer, const 
       done[p] = true;
     }
   }
-  std::stable_sort(records.begin(), records.end(),
-                   [](const KafkaRecord& a, const KafkaRecord& b) {
-                     return std::pair(a.partition, a.offset) < std::pair(b.partition, b.offset);
-                   });
+  std::stable_sort(records.begin(), records.end(), [](const KafkaRecord& a, const KafkaRecord& b) {
+    return std::pair(a.partition, a.offset) < std::pair(b.partition, b.offset);
+  });
   return records;
 }
 
 std::string RandomUuid() {
-  // Kafka's form: 16 bytes in URL-safe base64 without padding. A leading '-' would read as an option.
+  // Kafka's form: 16 bytes in URL-safe base64 without padding. A leading '-' would read as an
+  // option.
   constexpr std::string_view kDigits =
       "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
   std::random_device random;
@@ -543,6 +541,9 @@ absl::Status KafkaServer::Configure() {
       {"transaction.state.log.min.isr", "1"},
       {"transaction.state.log.num.partitions", "1"},
       {"message.max.bytes", std::to_string(kMaxMessageBytes)},
+      // A restarted broker is let in only when the session of the killed one is over.
+      {"broker.session.timeout.ms", "2000"},
+      {"broker.heartbeat.interval.ms", "250"},
       {"num.network.threads", "2"},
       {"num.io.threads", "2"},
       {"num.recovery.threads.per.data.dir", "1"},
@@ -571,11 +572,11 @@ absl::Status KafkaServer::Configure() {
 absl::Status KafkaServer::Launch() {
   std::vector<std::string> args = {JavaProgram()};
   args.insert(args.end(), options_.jvm_args.begin(), options_.jvm_args.end());
-  args.insert(args.end(),
-              {"-Xshare:auto", "-Djava.awt.headless=true",
-               "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
-               "-Dorg.slf4j.simpleLogger.showDateTime=true", "-cp", fmt::format("{}/*", libs_),
-               "kafka.Kafka", dir_.Path("server.properties")});
+  args.insert(
+      args.end(),
+      {"-Xshare:auto", "-Djava.awt.headless=true", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+       "-Dorg.slf4j.simpleLogger.showDateTime=true", "-cp", fmt::format("{}/*", libs_),
+       "kafka.Kafka", dir_.Path("server.properties")});
   absl::StatusOr<std::unique_ptr<Process>> process =
       Process::Start({.args = std::move(args),
                       .working_dir = dir_.path(),
@@ -604,10 +605,9 @@ absl::Status KafkaServer::WaitUntilReady() {
     const absl::StatusOr<int32_t> partitions = CountPartitions(handle->get(), "");
     if (partitions.ok()) return absl::OkStatus();
     if (absl::Now() > deadline) {
-      return absl::DeadlineExceededError(
-          fmt::format("the Kafka broker does not answer after {}: {}",
-                      absl::FormatDuration(kStartTimeout),
-                      std::string(partitions.status().message())));
+      return absl::DeadlineExceededError(fmt::format(
+          "the Kafka broker does not answer after {}: {}", absl::FormatDuration(kStartTimeout),
+          std::string(partitions.status().message())));
     }
     absl::SleepFor(kPollInterval);
   }
@@ -657,8 +657,8 @@ absl::Status KafkaServer::CreateTopic(std::string_view name, int32_t partitions,
   const absl::StatusOr<std::unique_ptr<AdminCall>> call = AdminCall::New(brokers_);
   if (!call.ok()) return call.status();
   std::array<char, 256> error{};
-  Owned<rd_kafka_NewTopic_t, rd_kafka_NewTopic_destroy> topic(rd_kafka_NewTopic_new(
-      std::string(name).c_str(), partitions, 1, error.data(), error.size()));
+  Owned<rd_kafka_NewTopic_t, rd_kafka_NewTopic_destroy> topic(
+      rd_kafka_NewTopic_new(std::string(name).c_str(), partitions, 1, error.data(), error.size()));
   if (topic == nullptr) return absl::InvalidArgumentError(error.data());
   for (const auto& [key, value] : config) {
     rd_kafka_NewTopic_set_config(topic.get(), key.c_str(), value.c_str());
@@ -668,8 +668,8 @@ absl::Status KafkaServer::CreateTopic(std::string_view name, int32_t partitions,
   const absl::StatusOr<Event> event = (*call)->Wait("create topic");
   if (!event.ok()) return event.status();
   size_t count = 0;
-  const rd_kafka_topic_result_t** results = rd_kafka_CreateTopics_result_topics(
-      rd_kafka_event_CreateTopics_result(event->get()), &count);
+  const rd_kafka_topic_result_t** results =
+      rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event->get()), &count);
   const absl::Status status = TopicResults(results, count, "create topic");
   return status.ok() ? WaitForTopic(name, partitions) : status;
 }
@@ -684,8 +684,8 @@ absl::Status KafkaServer::DeleteTopic(std::string_view name) {
   const absl::StatusOr<Event> event = (*call)->Wait("delete topic");
   if (!event.ok()) return event.status();
   size_t count = 0;
-  const rd_kafka_topic_result_t** results = rd_kafka_DeleteTopics_result_topics(
-      rd_kafka_event_DeleteTopics_result(event->get()), &count);
+  const rd_kafka_topic_result_t** results =
+      rd_kafka_DeleteTopics_result_topics(rd_kafka_event_DeleteTopics_result(event->get()), &count);
   const absl::Status status = TopicResults(results, count, "delete topic");
   return status.ok() ? WaitForTopic(name, 0) : status;
 }
@@ -757,8 +757,8 @@ absl::StatusOr<std::unique_ptr<KafkaTransaction>> KafkaServer::BeginTransaction(
       NewHandle(RD_KAFKA_PRODUCER, brokers_, properties, &impl->delivery);
   if (!handle.ok()) return handle.status();
   impl->handle = std::move(*handle);
-  absl::Status status = ToStatus(
-      rd_kafka_init_transactions(impl->handle.get(), kCallTimeoutMs), "initialise transactions");
+  absl::Status status = ToStatus(rd_kafka_init_transactions(impl->handle.get(), kCallTimeoutMs),
+                                 "initialise transactions");
   if (!status.ok()) return status;
   status = ToStatus(rd_kafka_begin_transaction(impl->handle.get()), "begin transaction");
   if (!status.ok()) return status;

@@ -37,7 +37,8 @@ struct KafkaOffsets {
 };
 
 struct KafkaServerOptions {
-  // Broker properties on top of (and winning over) our own, for example {"message.max.bytes", "1000"}.
+  // Broker properties on top of (and winning over) our own, for example {"message.max.bytes",
+  // "1000"}.
   std::map<std::string, std::string> properties = {};
   std::vector<std::string> jvm_args = {"-Xmx512m"};
 };

@@ -82,7 +82,8 @@ struct ChildPlan {
 }
 
 void CloseInheritedFdsOnExec() {
-  if (::syscall(SYS_close_range, static_cast<unsigned>(kFirstOwnFd), ~0U, kCloseOnExec) == 0) return;
+  if (::syscall(SYS_close_range, static_cast<unsigned>(kFirstOwnFd), ~0U, kCloseOnExec) == 0)
+    return;
   for (int fd = kFirstOwnFd; fd < kFallbackMaxFd; ++fd) ::fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
@@ -164,15 +165,15 @@ absl::Status Process::Fork() {
   }
   Fd error_reader(ends[0]);
   Fd error_writer(ends[1]);
-  const ChildPlan plan{.args = arg_pointers.data(),
-                       .env = env_pointers.data(),
-                       .working_dir =
-                           options_.working_dir.empty() ? nullptr : options_.working_dir.c_str(),
-                       .stdin_fd = in.get(),
-                       .stdout_fd = out.get(),
-                       .stderr_fd = err.get(),
-                       .error_fd = error_writer.get(),
-                       .parent = ::getpid()};
+  const ChildPlan plan{
+      .args = arg_pointers.data(),
+      .env = env_pointers.data(),
+      .working_dir = options_.working_dir.empty() ? nullptr : options_.working_dir.c_str(),
+      .stdin_fd = in.get(),
+      .stdout_fd = out.get(),
+      .stderr_fd = err.get(),
+      .error_fd = error_writer.get(),
+      .parent = ::getpid()};
   const pid_t pid = ::fork();
   if (pid == 0) BecomeChild(plan);
   if (pid < 0) {
@@ -236,9 +237,8 @@ absl::StatusOr<int> Process::Wait(absl::Duration timeout) {
   const bool ended = changed_.wait_for(lock, absl::ToChronoMilliseconds(timeout),
                                        [this] { return exit_code_.has_value(); });
   if (!ended) {
-    return absl::DeadlineExceededError(fmt::format("{} (pid {}) still runs after {}",
-                                                   options_.args[0], pid_,
-                                                   absl::FormatDuration(timeout)));
+    return absl::DeadlineExceededError(fmt::format(
+        "{} (pid {}) still runs after {}", options_.args[0], pid_, absl::FormatDuration(timeout)));
   }
   return *exit_code_;
 }
@@ -267,9 +267,9 @@ absl::StatusOr<ProcessResult> RunProcess(ProcessOptions options, absl::Duration 
   const absl::StatusOr<int> code = (*process)->Wait(timeout);
   if (!code.ok()) {
     (*process)->Kill();
-    return absl::DeadlineExceededError(
-        fmt::format("{}; standard error so far:\n{}", std::string(code.status().message()),
-                    (*process)->Stderr()));
+    return absl::DeadlineExceededError(fmt::format("{}; standard error so far:\n{}",
+                                                   std::string(code.status().message()),
+                                                   (*process)->Stderr()));
   }
   return ProcessResult{*code, (*process)->Stdout(), (*process)->Stderr()};
 }

@@ -20,14 +20,14 @@ namespace tidemark::testing {
 
 struct ProcessOptions {
   // The program (a path, or a name to look up in PATH) and its arguments.
-  std::vector<std::string> args;
+  std::vector<std::string> args = {};
   // Variables to set (or, with nullopt, to remove) on top of this process's environment.
-  std::vector<std::pair<std::string, std::optional<std::string>>> env;
+  std::vector<std::pair<std::string, std::optional<std::string>>> env = {};
   // Empty: this process's own.
-  std::string working_dir;
+  std::string working_dir = {};
   // Files that take the output, appended to; empty: files of the Process's own.
-  std::string stdout_path;
-  std::string stderr_path;
+  std::string stdout_path = {};
+  std::string stderr_path = {};
 };
 
 // A child process of the test: its standard input is /dev/null, its output goes to files. It ends

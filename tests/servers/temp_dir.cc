@@ -14,8 +14,8 @@ namespace tidemark::testing {
 
 TempDir::TempDir() {
   const char* parent = std::getenv("TMPDIR");
-  std::string pattern =
-      fmt::format("{}/tidemark-test-XXXXXX", parent != nullptr && *parent != '\0' ? parent : "/tmp");
+  std::string pattern = fmt::format("{}/tidemark-test-XXXXXX",
+                                    parent != nullptr && *parent != '\0' ? parent : "/tmp");
   if (::mkdtemp(pattern.data()) == nullptr) {
     fmt::print(stderr, "cannot make a temporary folder {}: {}\n", pattern, std::strerror(errno));
     std::abort();

@@ -6,8 +6,8 @@
 namespace tidemark::testing {
 
 // A new, empty folder of its own, removed with everything in it when the object goes.
-// It lies under $TMPDIR, else /tmp. Only its owner can read it. Not copied, not moved: keep it in the
-// fixture. A folder that cannot be made ends the test program with a message: without one there
+// It lies under $TMPDIR, else /tmp. Only its owner can read it. Not copied, not moved: keep it in
+// the fixture. A folder that cannot be made ends the test program with a message: without one there
 // is nothing to test.
 class TempDir {
  public:
