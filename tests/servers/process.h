@@ -1,4 +1,5 @@
-#pragma once
+#ifndef TIDEMARK_TESTS_SERVERS_PROCESS_H_
+#define TIDEMARK_TESTS_SERVERS_PROCESS_H_
 
 #include <sys/types.h>
 
@@ -19,24 +20,24 @@
 namespace tidemark::testing {
 
 struct ProcessOptions {
-  // The program (a path, or a name to look up in PATH) and its arguments.
+  /// The program (a path, or a name to look up in PATH) and its arguments.
   std::vector<std::string> args = {};
-  // Variables to set (or, with nullopt, to remove) on top of this process's environment.
+  /// Variables to set (or, with nullopt, to remove) on top of this process's environment.
   std::vector<std::pair<std::string, std::optional<std::string>>> env = {};
-  // Empty: this process's own.
+  /// Empty: this process's own.
   std::string working_dir = {};
-  // Files that take the output, appended to; empty: files of the Process's own.
+  /// Files that take the output, appended to; empty: files of the Process's own.
   std::string stdout_path = {};
   std::string stderr_path = {};
 };
 
-// A child process of the test: its standard input is /dev/null, its output goes to files. It ends
-// with this object (SIGKILL), and also when the test program dies in any way.
+/// A child process of the test: its standard input is /dev/null, its output goes to files. It ends
+/// with this object (SIGKILL), and also when the test program dies in any way.
 //
-// Threading: any thread may call any method; Wait may block while another thread signals.
+/// Threading: any thread may call any method; Wait may block while another thread signals.
 class Process {
  public:
-  // Starts the program. NotFound or Internal, with the reason, when it cannot be started.
+  /// Starts the program. NotFound or Internal, with the reason, when it cannot be started.
   static absl::StatusOr<std::unique_ptr<Process>> Start(ProcessOptions options);
 
   ~Process();
@@ -45,18 +46,18 @@ class Process {
 
   pid_t pid() const { return pid_; }
   bool Running() const;
-  // Sends `signal` to this process alone. FailedPrecondition when it has ended already.
+  /// Sends `signal` to this process alone. FailedPrecondition when it has ended already.
   absl::Status Signal(int signal);
-  // Waits for the end and returns the exit code, or 128 + the signal that ended it (137 for
-  // SIGKILL). DeadlineExceeded, the process going on, after `timeout`.
+  /// Waits for the end and returns the exit code, or 128 + the signal that ended it (137 for
+  /// SIGKILL). DeadlineExceeded, the process going on, after `timeout`.
   absl::StatusOr<int> Wait(absl::Duration timeout);
-  // SIGTERM (a stopped process is continued first), SIGKILL after `grace`; returns the exit code as
-  // Wait does, also when the process had ended before.
+  /// SIGTERM (a stopped process is continued first), SIGKILL after `grace`; returns the exit code
+  /// as Wait does, also when the process had ended before.
   int Terminate(absl::Duration grace);
-  // SIGKILL and wait; returns the exit code as Wait does.
+  /// SIGKILL and wait; returns the exit code as Wait does.
   int Kill();
 
-  // What has been written so far.
+  /// What has been written so far.
   std::string Stdout() const;
   std::string Stderr() const;
   const std::string& stdout_path() const { return options_.stdout_path; }
@@ -64,8 +65,8 @@ class Process {
 
  private:
   explicit Process(ProcessOptions options);
-  // Forks, reports the outcome, then waits for the child's end. The parent-death signal is tied to
-  // the thread that forked, so that thread lives as long as the child does.
+  /// Forks, reports the outcome, then waits for the child's end. The parent-death signal is tied to
+  /// the thread that forked, so that thread lives as long as the child does.
   void RunChild();
   absl::Status Fork();
 
@@ -80,8 +81,8 @@ class Process {
   std::thread thread_;
 };
 
-// Runs a program to its end: {exit code, standard output, standard error}. DeadlineExceeded (and
-// the program is killed) after `timeout`.
+/// Runs a program to its end: {exit code, standard output, standard error}. DeadlineExceeded (and
+/// the program is killed) after `timeout`.
 struct ProcessResult {
   int exit_code = 0;
   std::string stdout_text;
@@ -90,3 +91,5 @@ struct ProcessResult {
 absl::StatusOr<ProcessResult> RunProcess(ProcessOptions options, absl::Duration timeout);
 
 }  // namespace tidemark::testing
+
+#endif  // TIDEMARK_TESTS_SERVERS_PROCESS_H_
