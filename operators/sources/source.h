@@ -32,15 +32,16 @@ struct PlannedRange {
   friend bool operator==(const PlannedRange&, const PlannedRange&) = default;
 };
 
-/// What a partition holds now: records may be read from `begin` on; `end` is one past the last readable one (Kafka: the log's
-/// start and the last stable offset).
+/// What a partition holds now: records may be read from `begin` on; `end` is one past the last
+/// readable one (Kafka: the log's start and the last stable offset).
 struct AvailableRange {
   TopicPartition partition;
   int64_t begin = 0;
   int64_t end = 0;
 };
 
-/// The last record read of a partition, remembered in the checkpoint to recognise a topic that was made anew.
+/// The last record read of a partition, remembered in the checkpoint to recognise a topic that was
+/// made anew.
 struct LastRecord {
   int64_t offset = -1;  ///< -1: none read yet
   int64_t timestamp_us = RawRecord::kNoTimestamp;
@@ -59,10 +60,11 @@ struct DataLoss {
 };
 
 /// Where records come from. One thread (the query's) calls everything but Cancel, in this order:
-///   Open; for a new query StartingOffsets, else CheckIdentity; then for ever Available, StartRead, Read until it says the
-///   ranges are done (or StopRead), Acknowledge.
-/// Errors: Unavailable = try again (broker away); NotFound / InvalidArgument = the user's options (unknown topic);
-/// Cancelled = Cancel was called; anything lost is reported by TakeLosses, not as an error: the engine judges it.
+///   Open; for a new query StartingOffsets, else CheckIdentity; then for ever Available, StartRead,
+///   Read until it says the ranges are done (or StopRead), Acknowledge.
+/// Errors: Unavailable = try again (broker away); NotFound / InvalidArgument = the user's options
+/// (unknown topic); Cancelled = Cancel was called; anything lost is reported by TakeLosses, not as
+/// an error: the engine judges it.
 class Source {
  public:
   virtual ~Source() = default;
@@ -73,40 +75,59 @@ class Source {
   /// Connects and checks that what is to be read exists. May be called again after Unavailable.
   virtual absl::Status Open() = 0;
 
-  /// The offsets a new query starts from, with earliest and latest resolved to numbers, for each existing partition.
+  /// The offsets a new query starts from, with earliest and latest resolved to numbers, for each
+  /// existing partition.
   virtual absl::StatusOr<Offsets> StartingOffsets() = 0;
 
-  /// At a restart: reads each partition's last record again and returns those partitions that are not the ones the
-  /// checkpoint knows (another record at that offset, or the log ends before it). What cannot be judged passes.
-  virtual absl::StatusOr<std::vector<DataLoss>> CheckIdentity(const std::map<TopicPartition, LastRecord>& last_records) = 0;
+  /// At a restart: reads each partition's last record again and returns those partitions that are
+  /// not the ones the checkpoint knows (another record at that offset, or the log ends before it).
+  /// What cannot be judged passes.
+  virtual absl::StatusOr<std::vector<DataLoss>> CheckIdentity(
+      const std::map<TopicPartition, LastRecord>& last_records) = 0;
 
   /// What can be read now, of every partition there is (new ones included), ascending.
   virtual absl::StatusOr<std::vector<AvailableRange>> Available() = 0;
 
-  /// Begins to read the ranges. Where they continue the ranges read before, read-ahead records are kept.
+  /// Begins to read the ranges. Where they continue the ranges read before, read-ahead records are
+  /// kept.
   virtual absl::Status StartRead(const std::vector<PlannedRange>& ranges) = 0;
-  /// The next chunk of any partition, as soon as it is full or its range ends; each partition's chunks come in order. Nothing
-  /// if none is ready within `timeout`. A chunk without records and partition -1 says that all ranges are done.
+  /// The next chunk of any partition, as soon as it is full or its range ends; each partition's
+  /// chunks come in order. Nothing if none is ready within `timeout`. A chunk without records and
+  /// partition -1 says that all ranges are done.
   virtual absl::StatusOr<std::optional<RawRecords>> Read(absl::Duration timeout) = 0;
   /// Forgets the rest of the ranges: the batch was cut or given up.
   virtual void StopRead() = 0;
-  /// What turned out to be gone since the last call: within the ranges being read, reading goes on at `available`.
+  /// What turned out to be gone since the last call: within the ranges being read, reading goes on
+  /// at `available`.
   virtual std::vector<DataLoss> TakeLosses() { return {}; }
 
-  /// The batch that ends at `offsets` is committed. Best effort: a failure is returned to be counted, nothing else.
+  /// The batch that ends at `offsets` is committed. Best effort: a failure is returned to be
+  /// counted, nothing else.
   virtual absl::Status Acknowledge(const Offsets& offsets) {
     (void)offsets;
     return absl::OkStatus();
   }
 
-  /// True if no more records will ever appear past what Available says (memory and embedded sources).
+  /// True if no more records will ever appear past what Available says (generator and embedded
+  /// sources).
   virtual bool finite() const { return false; }
 
-  /// From any thread, also a signal watcher's: calls in progress and later ones return Cancelled soon (100 ms).
+  /// From any thread, also a signal watcher's: calls in progress and later ones return Cancelled
+  /// soon (100 ms).
   virtual void Cancel() = 0;
 };
 
-/// True for the chunk by which Read says that everything was read.
+/// The rule of raw_records.h by which every source ends its chunks.
+inline bool ChunkIsFull(const RawRecords& chunk) {
+  return chunk.records.size() >= kMaxChunkRecords || chunk.bytes >= kMaxChunkBytes;
+}
+
+/// The chunk by which Read says that everything was read.
+inline RawRecords EndOfRanges() {
+  RawRecords end;
+  end.partition = -1;
+  return end;
+}
 inline bool IsEndOfRanges(const RawRecords& chunk) { return chunk.partition < 0; }
 
 }  // namespace tidemark
