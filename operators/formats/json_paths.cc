@@ -1,0 +1,166 @@
+#include "tidemark/operators/formats/json_paths.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+namespace tidemark {
+namespace {
+
+// Up to 8 bytes as an integer; 8 bytes from `p` on can be read.
+uint64_t Load(const char* p, size_t size) {
+  uint64_t value;
+  std::memcpy(&value, p, sizeof(value));
+  return size >= 8 ? value : value & ((uint64_t{1} << (8 * size)) - 1);
+}
+
+uint64_t LoadTail(std::string_view name) {
+  return name.size() > 8 ? Load(name.data() + name.size() - 8, 8) : 0;
+}
+
+uint32_t HashName(uint64_t head, uint64_t tail, size_t size) {
+  const uint64_t mixed =
+      (head ^ std::rotl(tail, 29) ^ (uint64_t{size} << 56)) * 0x9E3779B97F4A7C15u;
+  return static_cast<uint32_t>(mixed >> 32);
+}
+
+// `buffer` gets a copy with 8 readable bytes at its start, whatever the name's size.
+std::string_view CopyReadable(std::string_view name, std::string* buffer) {
+  buffer->assign(name);
+  buffer->resize(name.size() + 8);
+  return {buffer->data(), name.size()};
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<std::string>> JsonPaths::ParsePointer(std::string_view pointer) {
+  if (pointer.empty() || pointer[0] != '/') {
+    return absl::InvalidArgumentError(
+        fmt::format("'{}' is no JSON pointer: it must begin with '/', as /payload/after/id", pointer));
+  }
+  std::vector<std::string> names;
+  for (size_t i = 0; i < pointer.size(); ++i) {
+    if (pointer[i] == '/') {
+      names.emplace_back();
+    } else if (pointer[i] != '~') {
+      names.back() += pointer[i];
+    } else if (pointer.substr(i + 1, 1) == "0" || pointer.substr(i + 1, 1) == "1") {
+      names.back() += pointer[++i] == '0' ? '~' : '/';
+    } else {
+      return absl::InvalidArgumentError(fmt::format(
+          "'{}' is no JSON pointer: '~' must be followed by 0 (for ~) or 1 (for /)", pointer));
+    }
+  }
+  return names;
+}
+
+bool JsonPaths::Add(const std::vector<std::string>& names) {
+  std::vector<uint32_t> way = {0};
+  for (const std::string& name : names) {
+    const std::vector<Child>& children = nodes_[way.back()].children;
+    const auto child =
+        std::ranges::find_if(children, [&](const Child& c) { return c.name == name; });
+    if (child != children.end()) {
+      way.push_back(child->node);
+      continue;
+    }
+    const uint32_t node = static_cast<uint32_t>(nodes_.size());
+    nodes_[way.back()].children.push_back({name, node});
+    nodes_.emplace_back();
+    way.push_back(node);
+  }
+  if (nodes_[way.back()].place >= 0) return false;
+  nodes_[way.back()].place = static_cast<int32_t>(path_count_);
+  way.pop_back();
+  for (uint32_t node : way) nodes_[node].below.push_back(static_cast<uint32_t>(path_count_));
+  ++path_count_;
+  return true;
+}
+
+void JsonPaths::Finish() {
+  std::string buffer;
+  for (Node& node : nodes_) {
+    if (node.children.empty()) continue;
+    node.table.resize(std::bit_ceil(node.children.size() * 4));
+    for (uint32_t i = 0; i < node.children.size(); ++i) {
+      const std::string_view name = CopyReadable(node.children[i].name, &buffer);
+      const Entry entry = {Load(name.data(), name.size()), LoadTail(name),
+                           static_cast<uint32_t>(name.size()), node.children[i].node, i};
+      size_t slot = HashName(entry.head, entry.tail, entry.size);
+      while (node.table[slot & (node.table.size() - 1)].node != 0) ++slot;
+      node.table[slot & (node.table.size() - 1)] = entry;
+    }
+  }
+}
+
+uint32_t JsonPaths::FindChild(const Node& node, std::string_view name) const {
+  const uint64_t head = Load(name.data(), name.size());
+  const uint64_t tail = LoadTail(name);
+  const size_t mask = node.table.size() - 1;
+  for (size_t slot = HashName(head, tail, name.size());; ++slot) {
+    const Entry& entry = node.table[slot & mask];
+    if (entry.node == 0) return 0;
+    if (entry.head != head || entry.tail != tail || entry.size != name.size()) continue;
+    if (name.size() <= 16 || node.children[entry.child].name == name) return entry.node;
+  }
+}
+
+uint32_t JsonPaths::FindMember(const JsonDocument& document, const Node& node,
+                               uint32_t name_token) {
+  std::string_view name = document.Quoted(name_token);
+  if (document.has_escapes() && name.find('\\') != std::string_view::npos) [[unlikely]] {
+    unescaped_.resize(name.size() + 8);
+    name = {unescaped_.data(), UnescapeJson(name, unescaped_.data())};
+  }
+  return FindChild(node, name);
+}
+
+void JsonPaths::Locate(const JsonDocument& document, JsonValue* found) {
+  std::fill_n(found, path_count_, JsonValue{});
+  WalkObject(document, nodes_[0], 0, found);
+}
+
+uint32_t JsonPaths::WalkObject(const JsonDocument& document, const Node& node, uint32_t i,
+                               JsonValue* found) {
+  if (document.Kind(++i) == '}') return i + 1;
+  while (true) {
+    const uint32_t member = FindMember(document, node, i);
+    i += 2;  // the name and its colon
+    i = member == 0 ? document.Skip(i) : Take(document, nodes_[member], i, found);
+    if (document.Kind(i++) == '}') return i;
+  }
+}
+
+uint32_t JsonPaths::WalkArray(const JsonDocument& document, const Node& node, uint32_t i,
+                              JsonValue* found) {
+  if (document.Kind(++i) == ']') return i + 1;
+  fmt::memory_buffer name;
+  for (size_t index = 0;; ++index) {
+    name.clear();
+    fmt::format_to(std::back_inserter(name), "{}", index);
+    name.reserve(name.size() + 8);
+    const uint32_t element = FindChild(node, {name.data(), name.size()});
+    i = element == 0 ? document.Skip(i) : Take(document, nodes_[element], i, found);
+    if (document.Kind(i++) == ']') return i;
+  }
+}
+
+uint32_t JsonPaths::Take(const JsonDocument& document, const Node& node, uint32_t i,
+                         JsonValue* found) {
+  // An earlier member of the same name may have left values here.
+  for (uint32_t place : node.below) found[place] = {};
+  uint32_t next;
+  if (!node.table.empty() && document.Kind(i) == '{') {
+    next = WalkObject(document, node, i, found);
+  } else if (!node.table.empty() && document.Kind(i) == '[') {
+    next = WalkArray(document, node, i, found);
+  } else {
+    next = document.Skip(i);
+  }
+  if (node.place >= 0) found[node.place] = {i, next};
+  return next;
+}
+
+}  // namespace tidemark
