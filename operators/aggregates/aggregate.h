@@ -13,7 +13,8 @@ namespace tidemark {
 
 enum class AggregateFunction : uint8_t { kCountRows, kCount, kSum, kMin, kMax, kAvg };
 
-/// One output of an aggregation: `Sum("quantity").As("total_quantity")`. A logical value. A string argument is a column's name.
+/// One output of an aggregation: `Sum("quantity").As("total_quantity")`. A logical value. A string
+/// argument is a column's name.
 class Aggregate {
  public:
   Aggregate(AggregateFunction function, std::optional<Expr> argument)
@@ -39,22 +40,25 @@ class Aggregate {
 Aggregate Count();                    ///< rows
 Aggregate Count(std::string column);  ///< values that are not null
 Aggregate Count(Expr value);
-Aggregate Sum(std::string column);    ///< of integers: int64, checked; of decimal(p,s): decimal(min(p+10,38),s); of double: double
+Aggregate Sum(std::string column);  ///< of integers: int64, checked; of decimal(p,s):
+                                    ///< decimal(min(p+10,38),s); of double: double
 Aggregate Sum(Expr value);
-Aggregate Min(std::string column);    ///< of any ordered type
+Aggregate Min(std::string column);  ///< of any ordered type
 Aggregate Min(Expr value);
 Aggregate Max(std::string column);
 Aggregate Max(Expr value);
-Aggregate Avg(std::string column);    ///< double; of decimal(p,s): decimal(p+4,s+4), at most 38
+Aggregate Avg(std::string column);  ///< double; of decimal(p,s): decimal(p+4,s+4), at most 38
 Aggregate Avg(Expr value);
 
-/// Windows of equal size, side by side: start = ts - floorMod(ts - offset, size). Gives the columns window_start, window_end.
+/// Windows of equal size, side by side: start = ts - floorMod(ts - offset, size). Gives the columns
+/// window_start, window_end.
 struct WindowSpec {
   std::string time_column;
   absl::Duration size;
   absl::Duration offset;
 };
-WindowSpec TumblingWindow(std::string time_column, absl::Duration size, absl::Duration offset = absl::ZeroDuration());
+WindowSpec TumblingWindow(std::string time_column, absl::Duration size,
+                          absl::Duration offset = absl::ZeroDuration());
 
 /// What happens when a Sum of integers or decimals does not fit its type.
 enum class OverflowPolicy : uint8_t { kFail, kNull };
@@ -62,9 +66,10 @@ enum class OverflowPolicy : uint8_t { kFail, kNull };
 /// A group-by with its aggregates, as the plan holds it.
 struct AggregationSpec {
   std::optional<WindowSpec> window;
-  std::vector<Expr> keys;              ///< without the window
-  std::vector<Aggregate> aggregates;   ///< at least one
-  /// The column of WithWatermark, if the pipeline has one: without a window, a key that is just this column lets groups expire.
+  std::vector<Expr> keys;             ///< without the window
+  std::vector<Aggregate> aggregates;  ///< at least one
+  /// The column of WithWatermark, if the pipeline has one: without a window, a key that is just
+  /// this column lets groups expire.
   std::optional<std::string> watermark_column;
   OverflowPolicy on_overflow = OverflowPolicy::kFail;
 };
