@@ -1,0 +1,641 @@
+#include "tidemark/engine/query_execution.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <thread>
+#include <utility>
+
+#include "tidemark/engine/result_rows.h"
+#include "tidemark/engine/uuid.h"
+
+namespace tidemark {
+namespace {
+
+constexpr int kSnapshotsKept = 3;
+constexpr absl::Duration kReadTimeout = absl::Milliseconds(100);
+
+// How the memory limit is shared out. The rest is for what is in flight: prepared rows, output, the allocator.
+size_t StoreBytes(size_t limit) { return std::clamp(limit / 8, size_t{8} << 20, size_t{256} << 20); }
+size_t FetchBytes(size_t limit) { return std::clamp(limit / 4, size_t{8} << 20, size_t{512} << 20); }
+size_t QueueBytes(size_t limit) { return std::clamp(limit / 16, size_t{2} << 20, size_t{64} << 20); }
+size_t TableBytesLimit(size_t limit) { return limit / 2; }
+
+std::string PartitionText(const TopicPartition& partition) {
+  return fmt::format("topic {} partition {}", partition.topic, partition.partition);
+}
+
+Offsets EndOffsets(const std::vector<AvailableRange>& available) {
+  Offsets ends;
+  for (const AvailableRange& range : available) ends[range.partition] = range.end;
+  return ends;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<QueryExecution>> QueryExecution::Create(const Query& query, QueryOptions options) {
+  if (options.clock == nullptr) options.clock = std::make_shared<SystemClock>();
+  if (options.logger == nullptr) options.logger = std::make_shared<StderrLogger>();
+  if (options.threads <= 0) options.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  PlannerOptions planner;
+  planner.bad_records = options.bad_records;
+  planner.on_overflow = options.on_overflow;
+  planner.sink_deletes = options.output.supports_deletes;
+  absl::StatusOr<BoundPlan> bound = BindPlan(query.plan, planner);
+  if (!bound.ok()) return bound.status();
+  bound->fingerprint = fmt::format("source {}\n{}", options.input.fingerprint, bound->fingerprint);
+  return std::unique_ptr<QueryExecution>(new QueryExecution(*std::move(bound), std::move(options)));
+}
+
+QueryExecution::QueryExecution(BoundPlan bound, QueryOptions options)
+    : bound_(std::move(bound)),
+      options_(std::move(options)),
+      run_id_(RandomUuid()),
+      start_time_(options_.clock->Monotonic()),
+      sizer_(static_cast<int64_t>(TableBytesLimit(options_.memory_limit) / 2)) {}
+
+QueryExecution::~QueryExecution() {
+  cancel_source_ = nullptr;
+  cancel_sink_ = nullptr;
+}
+
+void QueryExecution::Cancel(bool sink_too) {
+  cancelled_ = true;
+  if (Source* source = cancel_source_) source->Cancel();
+  if (!sink_too) return;
+  if (Sink* sink = cancel_sink_) sink->Cancel();
+}
+
+// ---- Start ----------------------------------------------------------------------------------------------------------------
+
+absl::Status QueryExecution::Start() {
+  if (cancelled_) return absl::CancelledError("stopped before the query started");
+  if (checkpoint_ == nullptr) {
+    if (absl::Status status = OpenCheckpoint(); !status.ok()) return status;
+  }
+  if (!source_open_) {
+    if (absl::Status status = OpenSource(); !status.ok()) return status;
+  }
+  if (!sink_open_) {
+    if (absl::Status status = OpenSink(); !status.ok()) return status;
+  }
+  if (row_path_ == nullptr) {
+    if (options_.bad_records == BadRecordPolicy::kDeadLetter) {
+      absl::StatusOr<std::unique_ptr<DeadLetterWriter>> writer = options_.dead_letters();
+      if (!writer.ok()) return writer.status();
+      dead_letters_ = *std::move(writer);
+    }
+    row_path_ = std::make_unique<RowPath>(&bound_, options_.bad_records, dead_letters_.get(), options_.threads,
+                                          QueueBytes(options_.memory_limit));
+  }
+  if (new_query_) {
+    options_.logger->Say(fmt::format("New query, checkpoint {}", options_.checkpoint.description));
+  } else {
+    planned_ = true;
+    options_.logger->Say(
+        fmt::format("Resumed from {} at batch {}", options_.checkpoint.description, progress_.batch_id + 1));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status QueryExecution::OpenCheckpoint() {
+  bool created = false;
+  absl::StatusOr<std::unique_ptr<CheckpointStore>> store =
+      options_.checkpoint.open(StoreBytes(options_.memory_limit), &created);
+  if (!store.ok()) return store.status();
+  auto checkpoint = std::make_unique<Checkpoint>(*std::move(store));
+  absl::StatusOr<bool> loaded = checkpoint->Load();
+  if (!loaded.ok()) return loaded.status();
+  if (*loaded && checkpoint->fingerprint() != bound_.fingerprint) {
+    return absl::FailedPreconditionError(
+        fmt::format("the checkpoint {} belongs to another pipeline: {}; use the pipeline it was made with, or another "
+                    "checkpoint folder (--checkpoint DIR)",
+                    options_.checkpoint.description, FingerprintDifference(checkpoint->fingerprint(), bound_.fingerprint)));
+  }
+  new_query_ = !*loaded && !sink_open_;
+  if (*loaded) progress_ = checkpoint->progress();
+  if (progress_.query_id.empty()) progress_.query_id = RandomUuid();
+  checkpoint_ = std::move(checkpoint);
+  if (bound_.aggregation != nullptr) {
+    WindowTableOptions table;
+    table.layout = bound_.aggregation->slot_layout();
+    table_ = WindowTable::Create(&checkpoint_->store(), table);
+    bound_.aggregation->Attach(table_.get());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status QueryExecution::OpenSource() {
+  if (source_ == nullptr) {
+    SourceRequest request{bound_.topic, progress_.query_id, std::nullopt, FetchBytes(options_.memory_limit)};
+    if (!new_query_) {
+      request.committed.emplace();
+      for (const auto& [partition, state] : progress_.partitions) (*request.committed)[partition] = state.next_offset;
+    }
+    absl::StatusOr<std::unique_ptr<Source>> source = options_.input.make(request);
+    if (!source.ok()) return source.status();
+    source_ = *std::move(source);
+    cancel_source_ = source_.get();
+    if (cancelled_) source_->Cancel();
+  }
+  if (absl::Status status = source_->Open(); !status.ok()) {
+    if (!absl::IsNotFound(status) || new_query_) return status;
+    return absl::OutOfRangeError(fmt::format("{}; the checkpoint {} has read from it before", std::string(status.message()),
+                                             options_.checkpoint.description));
+  }
+  if (new_query_) {
+    absl::StatusOr<Offsets> starting = source_->StartingOffsets();
+    if (!starting.ok()) return starting.status();
+    for (const auto& [partition, offset] : *starting) progress_.partitions[partition].next_offset = offset;
+  } else {
+    std::map<TopicPartition, LastRecord> last_records;
+    for (const auto& [partition, state] : progress_.partitions) last_records[partition] = state.last;
+    absl::StatusOr<std::vector<DataLoss>> losses = source_->CheckIdentity(last_records);
+    if (!losses.ok()) return losses.status();
+    if (absl::Status status = JudgeLosses(*losses, ""); !status.ok()) return status;
+  }
+  source_open_ = true;
+  return absl::OkStatus();
+}
+
+absl::Status QueryExecution::OpenSink() {
+  if (sink_ == nullptr) {
+    absl::StatusOr<std::unique_ptr<Sink>> sink = options_.output.make(SinkRequest{bound_.delete_column});
+    if (!sink.ok()) return sink.status();
+    sink_ = *std::move(sink);
+    cancel_sink_ = sink_.get();
+  }
+  SinkContext context{progress_.query_id, bound_.sink, *bound_.output, bound_.key_columns, bound_.mode};
+  if (absl::Status status = sink_->Open(context); !status.ok()) return status;
+  // The checkpoint of a new query is made when source and sink are known to fit it, and before anything is read.
+  if (new_query_ && checkpoint_->progress().query_id.empty()) {
+    Offsets starting;
+    for (const auto& [partition, state] : progress_.partitions) starting[partition] = state.next_offset;
+    absl::Status status = checkpoint_->Create(progress_.query_id, bound_.fingerprint, starting);
+    if (!status.ok()) return status;
+    progress_ = checkpoint_->progress();
+  }
+  if (absl::Status status = CheckMarker(); !status.ok()) return status;
+  sink_open_ = true;
+  return absl::OkStatus();
+}
+
+absl::Status QueryExecution::CheckMarker() {
+  if (!sink_->exactly_once()) return absl::OkStatus();
+  absl::StatusOr<std::optional<SinkMarker>> read = sink_->ReadMarker();
+  if (!read.ok()) return read.status();
+  const std::optional<SinkMarker>& marker = *read;
+  const std::optional<BatchPlan>& pending = checkpoint_->pending();
+  const auto refuse = [&](std::string what) {
+    return absl::FailedPreconditionError(fmt::format(
+        "the checkpoint {} and the sink {} do not belong together: {}; use the checkpoint that wrote this sink, or a new "
+        "checkpoint and an empty sink",
+        options_.checkpoint.description, sink_->description(), what));
+  };
+  if (!marker.has_value()) {
+    if (pending.has_value()) {
+      return refuse(fmt::format("batch {} is under way, but the sink knows nothing of this query", pending->batch_id));
+    }
+    if (progress_.batch_id >= 0) {
+      options_.logger->Log(LogLevel::kWarning, "sink_without_marker",
+                           {{"sink", sink_->description()}, {"committed_batch", std::to_string(progress_.batch_id)}});
+    }
+    SinkMarker first;
+    first.query_id = progress_.query_id;
+    first.sink = bound_.sink;
+    first.epoch = progress_.epoch;
+    first.batch_id = progress_.batch_id;
+    return sink_->WriteMarker(first);
+  }
+  if (marker->epoch > progress_.epoch) {
+    return refuse(fmt::format("the sink is at epoch {}, the checkpoint at {}", marker->epoch, progress_.epoch));
+  }
+  if (marker->epoch < progress_.epoch) return absl::OkStatus();
+  if (marker->batch_id < progress_.batch_id) {
+    return refuse(fmt::format("the sink holds batches up to {}, the checkpoint has committed {}", marker->batch_id,
+                              progress_.batch_id));
+  }
+  if (marker->batch_id > progress_.batch_id + 1 || (marker->batch_id == progress_.batch_id + 1 && !pending.has_value())) {
+    return refuse(fmt::format("the sink holds batches up to {}, the checkpoint only {}", marker->batch_id,
+                              progress_.batch_id));
+  }
+  if (pending.has_value() && marker->batch_id == pending->batch_id && marker->plan_hash != pending->Hash()) {
+    return refuse(fmt::format("the sink holds batch {} from another plan", marker->batch_id));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status QueryExecution::Reload() {
+  row_path_->Abandon();
+  source_->StopRead();
+  table_.reset();
+  checkpoint_.reset();
+  batch_.reset();
+  if (absl::Status status = OpenCheckpoint(); !status.ok()) return status;
+  reload_ = false;
+  return absl::OkStatus();
+}
+
+// ---- A batch --------------------------------------------------------------------------------------------------------------
+
+absl::StatusOr<bool> QueryExecution::RunBatch() {
+  if (reload_) {
+    if (absl::Status status = Reload(); !status.ok()) return status;
+  }
+  if (!batch_.has_value()) {
+    absl::StatusOr<bool> planned = PlanBatch();
+    if (!planned.ok() || !*planned) {
+      batch_.reset();
+      return planned;
+    }
+  }
+  if (!batch_->rows_ready) {
+    if (absl::Status status = ReadRows(); !status.ok()) {
+      reload_ = true;
+      return status;
+    }
+  }
+  if (!batch_->in_sink) {
+    // The finished rows are kept: after a failure the same call goes on here.
+    if (absl::Status status = CommitSink(); !status.ok()) return status;
+  }
+  if (absl::Status status = CommitState(); !status.ok()) {
+    reload_ = true;
+    return status;
+  }
+  Report();
+  batch_.reset();
+  return true;
+}
+
+std::vector<AvailableRange> QueryExecution::BoundByTrigger(std::vector<AvailableRange> available) {
+  if (!bound_.trigger.ends()) return available;
+  if (!final_offsets_.has_value()) final_offsets_ = EndOffsets(available);
+  std::erase_if(available, [this](const AvailableRange& range) { return !final_offsets_->contains(range.partition); });
+  for (AvailableRange& range : available) range.end = std::min(range.end, (*final_offsets_)[range.partition]);
+  return available;
+}
+
+int64_t QueryExecution::RowLimit() const {
+  if (bound_.trigger.kind == Trigger::Kind::kOnce) return sizer_.MemoryRows();
+  if (options_.max_offsets_per_trigger > 0) return std::min(options_.max_offsets_per_trigger, sizer_.MemoryRows());
+  return bound_.trigger.kind == Trigger::Kind::kInterval ? sizer_.MemoryRows() : sizer_.TargetRows();
+}
+
+absl::StatusOr<bool> QueryExecution::PlanBatch() {
+  batch_.emplace();
+  batch_->started = options_.clock->Monotonic();
+  batch_->report.timestamp = options_.clock->Now();
+  absl::StatusOr<std::vector<AvailableRange>> latest = source_->Available();
+  if (!latest.ok()) return latest.status();
+  batch_->latest = *std::move(latest);
+  const std::vector<AvailableRange> available = BoundByTrigger(batch_->latest);
+  const absl::Duration polled = options_.clock->Monotonic();
+  batch_->report.durations.latest_offset = polled - batch_->started;
+
+  if (checkpoint_->pending().has_value()) {
+    if (absl::Status status = ReplayBatch(); !status.ok()) return status;
+    return true;
+  }
+  if (absl::Status status = JudgeLosses(FindLosses(progress_.partitions, batch_->latest), ""); !status.ok()) return status;
+
+  BatchPlan& plan = batch_->plan;
+  plan.batch_id = progress_.batch_id + 1;
+  plan.epoch = progress_.epoch;
+  plan.time_us = absl::ToUnixMicros(batch_->report.timestamp);
+  const std::vector<PlannedRange> everything = PlanRanges(progress_.partitions, available, 0);
+  const int64_t limit = RowLimit();
+  plan.ranges = limit == INT64_MAX ? everything : PlanRanges(progress_.partitions, available, limit);
+  was_cut_ = plan.ranges != everything;
+
+  std::set<TopicPartition> idle;
+  if (bound_.watermark.has_value() && bound_.watermark->per_partition) {
+    for (const auto& [partition, state] : progress_.partitions) {
+      const auto seen = last_data_.find(partition);
+      const absl::Duration silent = polled - (seen == last_data_.end() ? start_time_ : seen->second);
+      if (silent >= bound_.watermark->idle_timeout) idle.insert(partition);
+    }
+    for (const PlannedRange& range : everything) idle.erase(range.partition);
+    plan.idle.assign(idle.begin(), idle.end());
+  }
+  plan.late_watermark_us = progress_.watermark_us;
+  plan.watermark_us = NextWatermark(progress_, bound_.watermark, idle);
+
+  if (plan.ranges.empty()) {
+    const bool for_watermark = bound_.aggregation != nullptr && bound_.mode != OutputMode::kComplete &&
+                               bound_.trigger.kind != Trigger::Kind::kOnce && plan.watermark_us > plan.late_watermark_us;
+    if (!for_watermark) return false;
+  }
+  batch_->to_read = plan.ranges;
+  const absl::Duration planned = options_.clock->Monotonic();
+  batch_->report.durations.query_planning = planned - polled;
+  if (absl::Status status = checkpoint_->LogPlan(plan); !status.ok()) {
+    reload_ = true;
+    return status;
+  }
+  planned_ = true;
+  batch_->report.durations.wal_commit = options_.clock->Monotonic() - planned;
+  return true;
+}
+
+absl::Status QueryExecution::ReplayBatch() {
+  batch_->plan = *checkpoint_->pending();
+  const BatchPlan& plan = batch_->plan;
+  planned_ = true;
+  was_cut_ = true;  // there may be more behind what was planned then
+  std::string holds = "the sink keeps no record of its batches";
+  if (sink_->exactly_once()) {
+    absl::StatusOr<std::optional<SinkMarker>> marker = sink_->ReadMarker();
+    if (!marker.ok()) return marker.status();
+    if (marker->has_value() && (*marker)->epoch == plan.epoch && (*marker)->batch_id == plan.batch_id) {
+      batch_->written = **marker;
+    }
+    holds = fmt::format("the sink {} it", batch_->written.has_value() ? "holds" : "has nothing of");
+  }
+
+  // What is there must cover the ranges, from their starts up to their ends.
+  std::map<TopicPartition, AvailableRange> available;
+  for (const AvailableRange& range : batch_->latest) available[range.partition] = range;
+  std::vector<DataLoss> losses;
+  for (PlannedRange range : plan.ranges) {
+    const auto found = available.find(range.partition);
+    if (found == available.end()) {
+      losses.push_back({range.partition, range.start, range.end, "the partition is gone"});
+      continue;
+    }
+    const AvailableRange& now = found->second;
+    if (now.begin > range.start) {
+      losses.push_back({range.partition, range.start, std::min(now.begin, range.end), "offsets aged out"});
+    }
+    if (now.end < range.end) {
+      losses.push_back({range.partition, std::max(range.start, now.end), range.end,
+                        "the log ends before it: the topic was re-created or cut"});
+    }
+    range.start = std::max(range.start, now.begin);
+    range.end = std::min(range.end, now.end);
+    if (range.start < range.end) batch_->to_read.push_back(std::move(range));
+  }
+  return JudgeLosses(losses, fmt::format("; batch {} was under way, {}", plan.batch_id, holds));
+}
+
+absl::Status QueryExecution::JudgeLosses(const std::vector<DataLoss>& losses, const std::string& advice) {
+  for (const DataLoss& loss : losses) {
+    const std::string what = fmt::format("{}: wanted offset {}, available from {}: {}{}", PartitionText(loss.partition),
+                                         loss.wanted, loss.available, loss.reason, advice);
+    if (options_.fail_on_data_loss) {
+      return absl::OutOfRangeError(
+          fmt::format("data was lost: {}; to go on without it use --fail-on-data-loss false", what));
+    }
+    options_.logger->Log(LogLevel::kWarning, "data_loss", {{"what", what}});
+    if (batch_.has_value()) batch_->lost_offsets += std::max<int64_t>(0, loss.available - loss.wanted);
+    const auto position = progress_.partitions.find(loss.partition);
+    if (position == progress_.partitions.end()) continue;
+    if (loss.reason == "the partition is gone") {
+      progress_.partitions.erase(position);
+    } else {
+      position->second.next_offset = loss.available;
+      position->second.last = LastRecord();
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status QueryExecution::ReadRows() {
+  const absl::Duration started = options_.clock->Monotonic();
+  const BatchPlan& plan = batch_->plan;
+  if (dead_letters_ != nullptr) {
+    if (absl::Status status = dead_letters_->Begin(plan.epoch, plan.batch_id); !status.ok()) return status;
+  }
+  row_path_->Begin(plan);
+  std::map<TopicPartition, LastRecord> last_records;
+  if (!batch_->to_read.empty()) {
+    if (absl::Status status = source_->StartRead(batch_->to_read); !status.ok()) return status;
+    std::map<TopicPartition, int64_t> delivered;
+    // A batch that the sink has already must come out the same.
+    const bool may_cut = !batch_->written.has_value();
+    while (true) {
+      if (cancelled_) return absl::CancelledError("stopped while reading a batch; it runs again at the next start");
+      absl::StatusOr<std::optional<RawRecords>> chunk = source_->Read(kReadTimeout);
+      if (!chunk.ok()) return chunk.status();
+      if (!chunk->has_value()) continue;
+      if (IsEndOfRanges(**chunk)) break;
+      if (!(*chunk)->records.empty()) {
+        const TopicPartition partition{(*chunk)->topic, (*chunk)->partition};
+        const RawRecord& last = (*chunk)->records.back();
+        last_records[partition] = {last.offset, last.timestamp_us, RecordHash(last)};
+        delivered[partition] = last.offset + 1;
+        last_data_[partition] = options_.clock->Monotonic();
+      }
+      if (absl::Status status = row_path_->Add(*std::move(*chunk)); !status.ok()) return status;
+      const size_t budget = TableBytesLimit(options_.memory_limit) + options_.memory_limit / 8;
+      if (may_cut && TableBytes() + row_path_->memory_bytes() > budget) {
+        source_->StopRead();
+        if (absl::Status status = CutBatch(delivered); !status.ok()) return status;
+        break;
+      }
+    }
+    if (absl::Status status = JudgeLosses(source_->TakeLosses(), ""); !status.ok()) return status;
+  }
+  if (absl::Status status = row_path_->Finish(); !status.ok()) return status;
+  if (dead_letters_ != nullptr) {
+    if (absl::Status status = dead_letters_->Flush(); !status.ok()) return status;
+  }
+  FinishProgress(last_records);
+  batch_->rows_ready = true;
+  batch_->report.durations.get_batch = options_.clock->Monotonic() - started;
+  return absl::OkStatus();
+}
+
+absl::Status QueryExecution::CutBatch(const std::map<TopicPartition, int64_t>& delivered) {
+  std::vector<PlannedRange> ranges;
+  for (PlannedRange range : batch_->plan.ranges) {
+    const auto end = delivered.find(range.partition);
+    if (end == delivered.end()) continue;
+    range.end = std::min(range.end, end->second);
+    ranges.push_back(std::move(range));
+  }
+  batch_->plan.ranges = std::move(ranges);
+  was_cut_ = true;
+  return checkpoint_->LogPlan(batch_->plan);
+}
+
+void QueryExecution::FinishProgress(const std::map<TopicPartition, LastRecord>& last_records) {
+  const BatchPlan& plan = batch_->plan;
+  QueryProgress& after = batch_->after;
+  after = progress_;
+  after.batch_id = plan.batch_id;
+  after.late_watermark_us = plan.late_watermark_us;
+  after.watermark_us = plan.watermark_us;
+  for (const PlannedRange& range : plan.ranges) {
+    PartitionProgress& partition = after.partitions[range.partition];
+    partition.next_offset = range.end;
+    // A log that a re-run found to end earlier goes on from its end.
+    for (const AvailableRange& now : batch_->latest) {
+      if (now.partition == range.partition) partition.next_offset = std::min(range.end, now.end);
+    }
+    if (const auto last = last_records.find(range.partition); last != last_records.end()) partition.last = last->second;
+  }
+  for (const auto& [partition, time] : row_path_->stats().max_event_time_us) {
+    int64_t& known = after.partitions[partition].max_event_time_us;
+    known = std::max(known, time);
+  }
+}
+
+std::unique_ptr<RowStream> QueryExecution::Rows() {
+  if (bound_.aggregation == nullptr) return KeptRows(&row_path_->rows());
+  Aggregation* aggregation = bound_.aggregation.get();
+  const int64_t watermark = batch_->plan.watermark_us;
+  switch (bound_.mode) {
+    case OutputMode::kAppend:
+      if (watermark == kNoWatermark) return NoRows();
+      return AggregateRows([=] { return aggregation->Scan(INT64_MIN, watermark); }, &bound_.result_transforms);
+    case OutputMode::kUpdate:
+      return AggregateRows([=] { return aggregation->Touched(); }, &bound_.result_transforms);
+    case OutputMode::kComplete:
+      return AggregateRows([=] { return aggregation->Scan(INT64_MIN, WindowTable::kNoWindow); },
+                           &bound_.result_transforms);
+  }
+  return NoRows();
+}
+
+absl::Status QueryExecution::CompareWithSink(RowStream& rows) {
+  const SinkMarker& written = *batch_->written;
+  while (true) {
+    absl::StatusOr<const RowBatch*> next = rows.Next();
+    if (!next.ok()) return next.status();
+    if (*next == nullptr) break;
+  }
+  if (written.row_count == rows.row_count() && written.rows_hash == rows.rows_hash()) return absl::OkStatus();
+  const std::string what =
+      fmt::format("batch {} came out differently when it ran again: the sink {} holds {} rows of it, now there are {}",
+                  written.batch_id, sink_->description(), written.row_count, rows.row_count());
+  if (options_.fail_on_data_loss) {
+    return absl::OutOfRangeError(what + "; to go on with what the sink holds use --fail-on-data-loss false");
+  }
+  options_.logger->Log(LogLevel::kWarning, "batch_differs", {{"what", what}});
+  return absl::OkStatus();
+}
+
+absl::Status QueryExecution::CommitSink() {
+  const absl::Duration started = options_.clock->Monotonic();
+  std::unique_ptr<RowStream> rows = Rows();
+  if (batch_->written.has_value()) {
+    if (absl::Status status = CompareWithSink(*rows); !status.ok()) return status;
+    batch_->report.sink.rows = batch_->written->row_count;
+  } else {
+    absl::StatusOr<SinkMarker> marker =
+        sink_->Commit({batch_->plan.batch_id, batch_->plan.epoch, batch_->plan.Hash()}, *rows);
+    if (!marker.ok()) return marker.status();
+    batch_->report.sink.rows = marker->row_count;
+  }
+  batch_->report.sink.skipped_rows = sink_->TakeSkippedRows();
+  batch_->in_sink = true;
+  batch_->report.durations.add_batch = options_.clock->Monotonic() - started;
+  return absl::OkStatus();
+}
+
+absl::Status QueryExecution::CommitState() {
+  const absl::Duration started = options_.clock->Monotonic();
+  std::unique_ptr<StoreWrites> writes = checkpoint_->store().NewWrites();
+  const bool closes = bound_.closes_groups && bound_.mode != OutputMode::kComplete;
+  const int64_t closed_upto = closes ? batch_->plan.watermark_us : kNoWatermark;
+  int64_t groups_before = 0;
+  int64_t groups_touched = 0;
+  if (table_ != nullptr) {
+    groups_before = table_->groups_total();
+    groups_touched = table_->groups_touched();
+    if (absl::Status status = table_->AppendWrites(closed_upto, writes.get()); !status.ok()) return status;
+  }
+  if (absl::Status status = checkpoint_->Commit(batch_->after, std::move(writes)); !status.ok()) return status;
+  progress_ = checkpoint_->progress();
+  batch_->report.durations.commit_offsets = options_.clock->Monotonic() - started;
+  size_t batch_bytes = row_path_->memory_bytes();
+  if (table_ != nullptr) {
+    const size_t groups = static_cast<size_t>(std::max<int64_t>(1, table_->groups_in_memory()));
+    batch_bytes += table_->memory_bytes() / groups * static_cast<size_t>(groups_touched);
+    table_->Committed(closed_upto);
+    const size_t limit = TableBytesLimit(options_.memory_limit);
+    if (table_->memory_bytes() > limit) table_->Evict(limit / 4 * 3);
+    Progress::State state;
+    state.rows_total = table_->groups_total();
+    state.rows_updated = groups_touched;
+    state.rows_removed = std::max<int64_t>(0, groups_before - state.rows_total);
+    state.memory_bytes = static_cast<int64_t>(table_->memory_bytes());
+    state.commit_time = batch_->report.durations.commit_offsets;
+    batch_->report.state = state;
+  }
+  sizer_.Observe(row_path_->stats().records, absl::ToDoubleSeconds(options_.clock->Monotonic() - batch_->started),
+                 static_cast<int64_t>(batch_bytes));
+  if (options_.snapshot_every > 0 && (progress_.batch_id + 1) % options_.snapshot_every == 0) {
+    if (absl::Status status = checkpoint_->store().Snapshot(progress_.batch_id, kSnapshotsKept); !status.ok()) {
+      options_.logger->Log(LogLevel::kWarning, "snapshot_failed", {{"reason", std::string(status.message())}});
+    }
+  }
+  Offsets offsets;
+  for (const PlannedRange& range : batch_->plan.ranges) offsets[range.partition] = range.end;
+  if (!offsets.empty() && !source_->Acknowledge(offsets).ok()) batch_->report.acknowledge_failures = 1;
+  return absl::OkStatus();
+}
+
+void QueryExecution::Report() {
+  Progress& report = batch_->report;
+  const BatchStats& stats = row_path_->stats();
+  const absl::Duration now = options_.clock->Monotonic();
+  report.id = progress_.query_id;
+  report.run_id = run_id_;
+  report.name = options_.name;
+  report.batch_id = batch_->plan.batch_id;
+  report.num_input_rows = stats.records;
+  report.durations.trigger_execution = now - batch_->started;
+  const double busy = absl::ToDoubleSeconds(report.durations.trigger_execution);
+  report.processed_rows_per_second = busy <= 0 ? 0 : static_cast<double>(stats.records) / busy;
+  const double since_last = last_batch_at_.has_value() ? absl::ToDoubleSeconds(batch_->started - *last_batch_at_) : 0;
+  report.input_rows_per_second = since_last <= 0 ? 0 : static_cast<double>(stats.records) / since_last;
+  last_batch_at_ = batch_->started;
+  if (bound_.watermark.has_value()) {
+    Progress::EventTime times;
+    times.watermark_us = batch_->plan.watermark_us;
+    times.future_rows = stats.event_time.future_rows;
+    if (stats.event_time.count > 0) {
+      times.min_us = stats.event_time.min;
+      times.max_us = stats.event_time.max;
+      times.avg_us = static_cast<int64_t>(stats.event_time.sum / static_cast<double>(stats.event_time.count));
+    }
+    report.event_time = times;
+  }
+  if (report.state.has_value()) {
+    report.state->rows_dropped_by_watermark = stats.late_rows;
+    report.state->rows_without_event_time = stats.null_event_time_rows;
+  }
+  report.source.description = source_->description();
+  for (const auto& [partition, state] : batch_->after.partitions) report.source.end[partition] = state.next_offset;
+  report.source.start = report.source.end;
+  for (const PlannedRange& range : batch_->plan.ranges) report.source.start[range.partition] = range.start;
+  report.source.latest = EndOffsets(batch_->latest);
+  report.source.bad = stats.bad;
+  report.source.lost_offsets = batch_->lost_offsets;
+  report.sink.description = sink_->description();
+  totals_.Add(report);
+  last_progress_ = report;
+  if (options_.on_progress) options_.on_progress(report);
+}
+
+absl::Status QueryExecution::Finish() { return sink_->Finish(); }
+
+size_t QueryExecution::TableBytes() const { return table_ == nullptr ? 0 : table_->memory_bytes(); }
+
+int ExitCode(const absl::Status& status, bool planned) {
+  switch (status.code()) {
+    case absl::StatusCode::kOk:
+    case absl::StatusCode::kCancelled: return 0;
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kNotFound:
+    case absl::StatusCode::kPermissionDenied: return planned ? 1 : 2;
+    case absl::StatusCode::kOutOfRange: return 3;
+    case absl::StatusCode::kDataLoss:
+    case absl::StatusCode::kFailedPrecondition: return 4;
+    default: return 1;
+  }
+}
+
+}  // namespace tidemark

@@ -1,0 +1,134 @@
+#ifndef TIDEMARK_ENGINE_QUERY_EXECUTION_H_
+#define TIDEMARK_ENGINE_QUERY_EXECUTION_H_
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "tidemark/engine/batch_planning.h"
+#include "tidemark/engine/checkpoint.h"
+#include "tidemark/engine/pipeline.h"
+#include "tidemark/engine/planner.h"
+#include "tidemark/engine/progress.h"
+#include "tidemark/engine/query_options.h"
+#include "tidemark/engine/row_path.h"
+#include "tidemark/state/window_table.h"
+
+namespace tidemark {
+
+/// A query, step by step: the batch protocol of design, section 4, without a thread or a trigger of its own (StreamingQuery has
+/// those; the test kit steps it by hand).
+///
+/// One thread calls Start until it is OK, then RunBatch for ever; after an error that is_transient, the same call again goes on
+/// from where it was. Cancel may be called from any thread.
+class QueryExecution {
+ public:
+  /// Binds the plan. InvalidArgument lists the plan's mistakes. Opens nothing.
+  static absl::StatusOr<std::unique_ptr<QueryExecution>> Create(const Query& query, QueryOptions options);
+  ~QueryExecution();
+
+  /// Opens checkpoint, source and sink, and checks that they belong together. A new query's starting offsets are committed.
+  absl::Status Start();
+  /// Runs the next batch, if there is something to do: false if not.
+  absl::StatusOr<bool> RunBatch();
+  /// The query ended by itself.
+  absl::Status Finish();
+  /// Calls in progress return Cancelled soon: at once while reading, after `Cancel(true)` also while the sink is being written.
+  void Cancel(bool sink_too);
+
+  const BoundPlan& plan() const { return bound_; }
+  /// The last batch left something unread because of a bound: run again at once.
+  bool was_cut() const { return was_cut_; }
+  /// True once a batch was planned or resumed: what InvalidArgument means then (exit 1 instead of 2).
+  bool planned() const { return planned_; }
+  /// Valid after Start.
+  const QueryProgress& progress() const { return progress_; }
+  const RunTotals& totals() const { return totals_; }
+  const std::optional<Progress>& last_progress() const { return last_progress_; }
+
+  static bool is_transient(const absl::Status& status) {
+    return status.code() == absl::StatusCode::kUnavailable || status.code() == absl::StatusCode::kResourceExhausted;
+  }
+
+ private:
+  // What a batch in the making has, until it is committed.
+  struct Batch {
+    BatchPlan plan;
+    std::vector<PlannedRange> to_read;    ///< the plan's ranges, less what a re-run finds to be gone
+    std::optional<SinkMarker> written;    ///< a re-run whose batch the sink has already: what it holds
+    std::vector<AvailableRange> latest;   ///< what there was when it was planned
+    QueryProgress after;                  ///< what the commit will write
+    int64_t lost_offsets = 0;
+    bool rows_ready = false;              ///< read, aggregated: only sink and commit are left
+    bool in_sink = false;                 ///< the sink has it: only the commit is left
+    Progress report;
+    absl::Duration started;
+  };
+
+  QueryExecution(BoundPlan bound, QueryOptions options);
+
+  absl::Status OpenCheckpoint();
+  absl::Status OpenSource();
+  absl::Status OpenSink();
+  absl::Status CheckMarker();
+  absl::Status Reload();
+
+  absl::StatusOr<bool> PlanBatch();
+  absl::Status ReplayBatch();
+  std::vector<AvailableRange> BoundByTrigger(std::vector<AvailableRange> available);
+  absl::Status JudgeLosses(const std::vector<DataLoss>& losses, const std::string& advice);
+  int64_t RowLimit() const;
+  absl::Status ReadRows();
+  absl::Status CutBatch(const std::map<TopicPartition, int64_t>& delivered);
+  void FinishProgress(const std::map<TopicPartition, LastRecord>& last_records);
+  std::unique_ptr<RowStream> Rows();
+  absl::Status CommitSink();
+  absl::Status CompareWithSink(RowStream& rows);
+  absl::Status CommitState();
+  void Report();
+  size_t TableBytes() const;
+
+  const BoundPlan bound_;
+  QueryOptions options_;
+  const std::string run_id_;
+
+  std::unique_ptr<Checkpoint> checkpoint_;
+  std::unique_ptr<WindowTable> table_;
+  std::unique_ptr<DeadLetterWriter> dead_letters_;
+  std::unique_ptr<RowPath> row_path_;
+  std::unique_ptr<Source> source_;
+  std::unique_ptr<Sink> sink_;
+  bool new_query_ = false;
+  bool source_open_ = false;
+  bool sink_open_ = false;
+  bool reload_ = false;  ///< the tables and the store in memory cannot be trusted: open the store again first
+
+  QueryProgress progress_;  ///< the committed progress; positions moved past losses
+  std::map<TopicPartition, absl::Duration> last_data_;  ///< monotonic time of a partition's last record
+  absl::Duration start_time_;
+  std::optional<Offsets> final_offsets_;  ///< where available-now and once end
+  std::optional<Batch> batch_;
+  BatchSizer sizer_;
+  bool was_cut_ = false;
+  bool planned_ = false;
+  RunTotals totals_;
+  std::optional<Progress> last_progress_;
+  std::optional<absl::Duration> last_batch_at_;
+  std::atomic<bool> cancelled_{false};
+  std::atomic<Source*> cancel_source_{nullptr};
+  std::atomic<Sink*> cancel_sink_{nullptr};
+};
+
+/// The exit code of a program whose query ended with `status` (design, section 6). `planned`: QueryExecution::planned.
+int ExitCode(const absl::Status& status, bool planned);
+
+}  // namespace tidemark
+
+#endif  // TIDEMARK_ENGINE_QUERY_EXECUTION_H_
