@@ -13,10 +13,10 @@
 
 namespace tidemark {
 
-/// Where bad records go under the policy `dead-letter`. They belong to their batch: a batch that runs again replaces its own
-/// (files) or sends them again (topic, with headers that tell repeats). One thread at a time.
-/// Errors: ResourceExhausted = disk full (try again); FailedPrecondition = the folder's limit is reached, the query must stop;
-/// Unavailable = the topic's broker is away.
+/// Where bad records go under the policy `dead-letter`. They belong to their batch: a batch that
+/// runs again replaces its own (files) or sends them again (topic, with headers that tell repeats).
+/// One thread at a time. Errors: ResourceExhausted = disk full (try again); FailedPrecondition =
+/// the folder's limit is reached, the query must stop; Unavailable = the topic's broker is away.
 class DeadLetterWriter {
  public:
   virtual ~DeadLetterWriter() = default;
@@ -24,14 +24,21 @@ class DeadLetterWriter {
   virtual absl::Status Begin(int64_t epoch, int64_t batch_id) = 0;
   /// Adds one record; `time` is the batch's, from its plan.
   virtual absl::Status Write(const RawRecords& records, const BadRecord& bad, absl::Time time) = 0;
-  /// Everything written since Begin is durable when this returns OK. Called before the sink's commit.
+  /// Everything written since Begin is durable when this returns OK. Called before the sink's
+  /// commit.
   virtual absl::Status Flush() = 0;
 };
 
-/// Files `<folder>/dead-<batch, 5 digits>-<seq, 3 digits>.jsonl` (semantics, section 6). The folder is made when the first
-/// record comes. Refuses to grow past `max_bytes` in all.
+/// Files `<folder>/dead-<batch, 5 digits>-<seq, 3 digits>.jsonl` (semantics, section 6), one JSON
+/// object a line:
+///   {"topic","partition","offset","timestamp","key","headers":[{"key","value"}],"value","reason",
+///    "detail","time"}
+/// key, value and header values in base64, null if the record has none; detail in a person's words.
+/// A file gets its name when it is complete and on disk. The folder is made when the first record
+/// comes. Refuses to grow past `max_bytes` in all. InvalidArgument: the folder cannot be read.
 absl::StatusOr<std::unique_ptr<DeadLetterWriter>> MakeFileDeadLetters(const std::string& folder,
-                                                                      int64_t max_bytes = int64_t{1} << 30);
+                                                                      int64_t max_bytes = int64_t{1}
+                                                                                          << 30);
 
 }  // namespace tidemark
 

@@ -14,7 +14,8 @@
 
 namespace tidemark {
 
-/// What a sink keeps atomically with a batch's rows, so that the same batch is never written twice (design, section 4).
+/// What a sink keeps atomically with a batch's rows, so that the same batch is never written twice
+/// (design, section 4).
 struct SinkMarker {
   std::string query_id;  ///< a UUID
   std::string sink;      ///< the sink's name in the pipeline
@@ -26,17 +27,20 @@ struct SinkMarker {
   friend bool operator==(const SinkMarker&, const SinkMarker&) = default;
 };
 
-/// The rows of one batch, in the order that the plan fixes (aggregates: by window end, then group key). Read by a sink as often
-/// as it needs; counts and hashes what it gives.
+/// The rows of one batch, in the order that the plan fixes (aggregates: by window end, then group
+/// key). Read by a sink as often as it needs; counts and hashes what it gives.
 class RowStream {
  public:
   virtual ~RowStream() = default;
-  /// The next rows (a batch with at least one selected row), or nullptr at the end. The batch lives until the next call.
+  /// The next rows (a batch with at least one selected row), or nullptr at the end. The batch lives
+  /// until the next call.
   absl::StatusOr<const RowBatch*> Next();
   /// Back to the first row, count and hash too.
   absl::Status Rewind();
   /// Valid after Next has returned nullptr.
   int64_t row_count() const { return row_count_; }
+  /// The same however the rows are cut into batches and selected; the encoding that is hashed
+  /// stands in sink.cc.
   uint64_t rows_hash() const { return rows_hash_; }
 
  protected:
@@ -64,10 +68,21 @@ struct SinkContext {
   OutputMode mode = OutputMode::kAppend;
 };
 
-/// Where results go. One thread calls: Open, then ReadMarker (and WriteMarker), then Commit for each batch, Finish at the end.
-/// Errors: Unavailable and ResourceExhausted = try the same call again later (the sink reconnects by itself);
-/// InvalidArgument = the table, the options or a row does not fit; FailedPrecondition = not this query's sink; Internal = our bug.
-/// A failed Commit leaves either nothing or the whole batch behind, and may be called again with the same rows.
+/// The marker of a batch whose rows have all been read.
+SinkMarker MarkerOf(const SinkContext& context, const SinkBatch& batch, const RowStream& rows);
+
+/// What a sink that holds `held` does with `batch`: true = it has it already, nothing is written;
+/// false = it writes it, and whatever it holds of an earlier epoch from that batch on no longer
+/// counts. FailedPrecondition: the sink is ahead of the batch, or has it from another plan;
+/// `description` is the sink's.
+absl::StatusOr<bool> HoldsBatch(const std::optional<SinkMarker>& held, const SinkBatch& batch,
+                                const std::string& description);
+
+/// Where results go. One thread calls: Open, then ReadMarker (and WriteMarker), then Commit for
+/// each batch, Finish at the end. Errors: Unavailable and ResourceExhausted = try the same call
+/// again later (the sink reconnects by itself); InvalidArgument = the table, the options or a row
+/// does not fit; FailedPrecondition = not this query's sink; Internal = our bug. A failed Commit
+/// leaves either nothing or the whole batch behind, and may be called again with the same rows.
 class Sink {
  public:
   virtual ~Sink() = default;
@@ -77,7 +92,8 @@ class Sink {
   /// True if a batch given twice leaves the sink as if given once (then it keeps a marker).
   virtual bool exactly_once() const = 0;
 
-  /// Connects, checks that the rows fit, makes what it was told to make. May be called again after Unavailable.
+  /// Connects, checks that the rows fit, makes what it was told to make. May be called again after
+  /// Unavailable.
   virtual absl::Status Open(const SinkContext& context) = 0;
   /// The marker of this query and sink, if there is one. Sinks that are not exactly_once have none.
   virtual absl::StatusOr<std::optional<SinkMarker>> ReadMarker() { return std::nullopt; }
@@ -86,8 +102,8 @@ class Sink {
     (void)marker;
     return absl::OkStatus();
   }
-  /// Writes the batch with its marker, atomically. If the sink already holds this batch of this epoch and plan, it writes
-  /// nothing and answers OK with what it holds.
+  /// Writes the batch with its marker, atomically. If the sink already holds this batch of this
+  /// epoch and plan, it writes nothing and answers OK with what it holds.
   virtual absl::StatusOr<SinkMarker> Commit(const SinkBatch& batch, RowStream& rows) = 0;
   /// The query ended by itself (available-now, once): files write `_SUCCESS`.
   virtual absl::Status Finish() { return absl::OkStatus(); }
