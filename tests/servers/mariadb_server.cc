@@ -104,8 +104,9 @@ absl::StatusOr<std::unique_ptr<MariaDbServer>> MariaDbServer::Start(MariaDbServe
 absl::Status MariaDbServer::Install() {
   std::vector<std::string> args = {"mariadb-install-db"};
   for (std::string& arg : CommonArgs(dir_.Path("data"))) args.push_back(std::move(arg));
-  // Durability begins with the server that runs on the folder, not with its making.
-  args.insert(args.end(), {"--auth-root-authentication-method=socket", "--skip-test-db",
+  // Durability begins with the server that runs on the folder, not with its making. Forced, because
+  // it would else refuse a machine whose own name cannot be looked up.
+  args.insert(args.end(), {"--force", "--auth-root-authentication-method=socket", "--skip-test-db",
                            "--skip-name-resolve", "--innodb-flush-log-at-trx-commit=0"});
   if (::geteuid() == 0) args.push_back("--user=root");
   const absl::StatusOr<ProcessResult> result =

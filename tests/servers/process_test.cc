@@ -88,6 +88,7 @@ TEST(ProcessTest, EndsWithTheTestProgram) {
   const pid_t tester = ::fork();
   ASSERT_GE(tester, 0);
   if (tester == 0) {
+    ::setenv("TMPDIR", dir.path().c_str(), 1);  // it has no chance to clean up
     const auto process = Process::Start(Shell("echo $$ > " + pid_file + ".new; mv " + pid_file +
                                               ".new " + pid_file + "; exec sleep 100"));
     if (!process.ok()) ::_exit(1);
