@@ -83,6 +83,7 @@ class MemoryCheckpoint {
 
  private:
   struct Data;
+  class Store;
   std::shared_ptr<Data> data_;  ///< shared with the store that is open
 };
 

@@ -1,0 +1,67 @@
+#ifndef TIDEMARK_STATE_CHECKPOINT_FOLDER_H_
+#define TIDEMARK_STATE_CHECKPOINT_FOLDER_H_
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace tidemark {
+
+/// The folder of one checkpoint: `lock` (the owner's process id), `state` (the database),
+/// `state.new` (the database while it is being made), `snapshots/<batch>`; `dead_letters` belongs
+/// to others. Used by the store that is opened in it, by one thread. Errors are FailedPrecondition.
+class CheckpointFolder {
+ public:
+  enum class Content {
+    kNothing,   ///< missing, empty, or left by a process that died while it made the checkpoint
+    kDatabase,  ///< there is a `state`: whether it is a checkpoint, the database must tell
+  };
+
+  explicit CheckpointFolder(std::string path) : path_(std::move(path)) {}
+  ~CheckpointFolder();
+  CheckpointFolder(const CheckpointFolder&) = delete;
+  CheckpointFolder& operator=(const CheckpointFolder&) = delete;
+
+  /// Looks without changing anything. FailedPrecondition: not a folder, not readable, or it holds
+  /// somebody's files; DataLoss: snapshots, but no database.
+  absl::StatusOr<Content> Inspect() const;
+  /// Makes the folder and those above it as needed, durably.
+  absl::Status Make();
+  /// Locks the folder until this object goes; names the holder's process id if there is one.
+  absl::Status Lock();
+  bool has_lock_file() const;
+
+  const std::string& path() const { return path_; }
+  std::string database() const { return path_ + "/state"; }
+  std::string unfinished_database() const { return path_ + "/state.new"; }
+  /// Removes what a dead process left of `unfinished_database`.
+  absl::Status RemoveUnfinishedDatabase();
+  /// The database is complete: gives it its name.
+  absl::Status FinishDatabase();
+
+  std::string snapshots() const { return path_ + "/snapshots"; }
+  std::string snapshot(int64_t batch_id) const;
+  /// The copy `<batch>.new` is complete: gives it its name, which must be free.
+  absl::Status FinishSnapshot(int64_t batch_id);
+  /// Complete snapshots by batch, ascending.
+  std::vector<int64_t> ListSnapshots() const;
+  /// Removes a snapshot, so that a half removed one is never taken for a whole one.
+  absl::Status RemoveSnapshot(int64_t batch_id);
+  /// Removes what dead processes left of snapshots that they made or removed.
+  absl::Status RemoveUnfinishedSnapshots();
+  /// A sentence on how to go back to the newest snapshot that does not share `damaged_file` (a file
+  /// name of the database; empty: any) with the database.
+  std::string RestoreAdvice(std::string_view damaged_file) const;
+
+ private:
+  std::string path_;
+  int lock_fd_ = -1;
+};
+
+}  // namespace tidemark
+
+#endif  // TIDEMARK_STATE_CHECKPOINT_FOLDER_H_
