@@ -1,0 +1,64 @@
+#include "tidemark/engine/connectors.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "tidemark/operators/sinks/null_sink.h"
+
+namespace tidemark {
+namespace {
+
+/// For connectors whose making cannot fail.
+template <typename T>
+absl::StatusOr<std::unique_ptr<T>> Made(std::unique_ptr<T> made) {
+  return made;
+}
+
+}  // namespace
+
+Input MemoryInput(std::shared_ptr<MemoryTopic> topic, MemorySourceOptions options) {
+  return {"memory", [topic = std::move(topic), options = std::move(options)](
+                        const SourceRequest&) -> absl::StatusOr<std::unique_ptr<Source>> {
+            return MemorySource::Make(topic, options);
+          }};
+}
+
+Input GeneratorInput(GeneratorSourceOptions options) {
+  return {fmt::format("generator seed={}", options.seed),
+          [options](const SourceRequest& request) -> absl::StatusOr<std::unique_ptr<Source>> {
+            GeneratorSourceOptions named = options;
+            named.topic = request.topic;
+            return std::make_unique<GeneratorSource>(named);
+          }};
+}
+
+Output ConsoleOutput(ConsoleOptions options, std::FILE* out) {
+  return {false, [=](const SinkRequest&) { return Made(MakeConsoleSink(options, out)); }};
+}
+
+Output MemoryOutput(std::shared_ptr<MemoryTable> table) {
+  return {false, [table = std::move(table)](const SinkRequest&) { return Made(MakeMemorySink(table)); }};
+}
+
+Output NullOutput() {
+  return {false, [](const SinkRequest&) { return Made(MakeNullSink()); }};
+}
+
+Output JsonFilesOutput(std::string folder, JsonFilesOptions options) {
+  return {false, [folder = std::move(folder), options](const SinkRequest&) {
+            return Made(MakeJsonFilesSink(folder, options));
+          }};
+}
+
+CheckpointLocation CheckpointFolder(std::string folder) {
+  return {folder, [folder](size_t memory_bytes, bool* created) {
+            return OpenCheckpointStore(folder, CheckpointStoreOptions{memory_bytes}, created);
+          }};
+}
+
+CheckpointLocation CheckpointInMemory(std::shared_ptr<MemoryCheckpoint> checkpoint) {
+  return {"in memory", [checkpoint = std::move(checkpoint)](size_t, bool* created) { return checkpoint->Open(created); }};
+}
+
+}  // namespace tidemark
