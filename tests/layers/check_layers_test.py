@@ -22,7 +22,9 @@ RIGHT = {
     "state/window_table.cc": "#include <rocksdb/db.h>\n",
     "examples/job/job.cc": '#include "tidemark/engine/pipeline.h"\n#include "job.h"\n',
     "tests/engine/job_test.cc": '#include <gtest/gtest.h>\n#include <rocksdb/db.h>\n'
-                                '#include "examples/job/job.h"\n',
+                                '#include "examples/job/job.h"\n'
+                                '#include "engine/rows_of_tests.h"\n',
+    "tests/engine/rows_of_tests.h": "#include <vector>\n",
 }
 
 

@@ -57,7 +57,7 @@ const char* __tsan_default_suppressions() { return "called_from_lib:librdkafka.s
 int thrd_create(thrd_t* thread, thrd_start_t function, void* argument) {
   auto call = std::make_unique<Call>(Call{function, argument});
   const int error = pthread_create(thread, nullptr, Run, call.get());
-  if (error == 0) call.release();
+  if (error == 0) static_cast<void>(call.release());  // Run's now
   return ToThreads(error);
 }
 
