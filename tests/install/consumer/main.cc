@@ -1,6 +1,7 @@
 #include <cstdio>
 
 #include "tidemark/engine/pipeline.h"
+#include "tidemark/engine/test_kit.h"
 
 using namespace tidemark;
 
@@ -14,6 +15,9 @@ Query OrdersPerShop(Job& job) {
 }
 
 int main() {
-  Job job;
-  std::printf("nodes=%zu\n", OrdersPerShop(job).plan.nodes.size());
+  TestKit kit(&OrdersPerShop);
+  kit.Add({{"shop", 7}, {"created_at", "2025-01-02T10:01:00Z"}});
+  kit.Add({{"shop", 7}, {"created_at", "2025-01-02T10:02:00Z"}});
+  if (!kit.RunBatch().ok()) return 1;
+  for (const std::string& row : kit.Rows()) std::printf("%s\n", row.c_str());
 }
