@@ -75,6 +75,16 @@ JsonOutcome ReadDouble(std::string_view token, double* out) {
   return std::isinf(*out) ? JsonOutcome::kOutOfRange : JsonOutcome::kStored;
 }
 
+// Told from `inf` and the like, which from_chars takes too.
+bool IsNumberText(std::string_view text) {
+  if (text.find_first_not_of("0123456789+-.eE") != std::string_view::npos) return false;
+  if (text.starts_with('+')) text.remove_prefix(1);
+  double value;
+  const std::from_chars_result result =
+      std::from_chars(text.data(), text.data() + text.size(), value);
+  return result.ec != std::errc::invalid_argument && result.ptr == text.data() + text.size();
+}
+
 // A time whose only fault is its year: a valid one with the year 2000 (a leap year) in its place.
 bool IsFarTime(std::string_view text) {
   const std::string_view unsigned_text =
@@ -210,14 +220,7 @@ JsonOutcome JsonField::StoreDecimal(const JsonDocument& document, std::string_vi
     *out = *value;
     return JsonOutcome::kStored;
   }
-  // A number with too many digits is still one with all of them rounded away.
-  double number;
-  const std::from_chars_result result =
-      std::from_chars(text.data() + (text.starts_with('+') ? 1 : 0), text.data() + text.size(),
-                      number);
-  const bool is_number = result.ec != std::errc::invalid_argument &&
-                         result.ptr == text.data() + text.size() && !NonFinite(text).has_value();
-  return is_number ? JsonOutcome::kOutOfRange : JsonOutcome::kWrongType;
+  return IsNumberText(text) ? JsonOutcome::kOutOfRange : JsonOutcome::kWrongType;
 }
 
 JsonOutcome JsonField::StoreText(const JsonDocument& document, JsonValue value, Arena* arena,
