@@ -81,6 +81,14 @@ class Column {
   /// Null bits, 64 rows a word, lowest bit first; nullptr if no value is null.
   const uint64_t* null_bits() const { return has_nulls() ? null_bits_.data() : nullptr; }
   void CopyNullsFrom(const Column& other) { null_bits_ = other.null_bits_; }
+  /// Also null where `other`, of the same size, is null.
+  void AddNullsFrom(const Column& other) {
+    if (!has_nulls()) {
+      null_bits_ = other.null_bits_;
+    } else if (other.has_nulls()) {
+      for (size_t i = 0; i < null_bits_.size(); ++i) null_bits_[i] |= other.null_bits_[i];
+    }
+  }
 
   /// Keeps the bytes behind text values alive as long as this column (shared: several columns view one batch's buffer).
   void AddStorage(std::shared_ptr<const void> storage) { storage_.push_back(std::move(storage)); }
