@@ -1,0 +1,310 @@
+#include "tidemark/operators/sinks/mysql_sink.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <utility>
+#include <vector>
+
+namespace tidemark {
+namespace {
+
+// READ COMMITTED: only rows are locked, no gaps between them. A lock wait ends before our own
+// patience does.
+constexpr char kIsolationSql[] = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
+constexpr char kWaitsSql[] = "SET SESSION innodb_lock_wait_timeout = {}, wait_timeout = 2147483";
+
+int64_t LockWaitSeconds(const MySqlTimeouts& timeouts) {
+  return std::max<int64_t>(1, absl::ToInt64Seconds(timeouts.answer) / 3);
+}
+
+template <typename Int>
+bool ParseInt(const std::optional<std::string>& text, Int* value) {
+  if (!text) return false;
+  const auto end = text->data() + text->size();
+  const auto [at, error] = std::from_chars(text->data(), end, *value);
+  return error == std::errc() && at == end;
+}
+
+std::string Describe(const SinkMarker& marker) {
+  return fmt::format("batch {} of epoch {} (plan {:016x}, {} rows)", marker.batch_id, marker.epoch,
+                     marker.plan_hash, marker.row_count);
+}
+
+bool SameLetters(const std::string& a, const std::string& b) {
+  const auto lower = [](char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  };
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [&](char x, char y) { return lower(x) == lower(y); });
+}
+
+absl::StatusOr<size_t> FindColumn(const Schema& schema, const std::string& name, const char* what) {
+  const std::optional<size_t> found = schema.Find(name);
+  if (found) return *found;
+  const std::string nearest = schema.Nearest(name);
+  return absl::InvalidArgumentError(
+      fmt::format("the {} {} is not among the rows' columns {}{}", what, name, schema.ToString(),
+                  nearest.empty() ? "" : fmt::format(" (did you mean {}?)", nearest)));
+}
+
+}  // namespace
+
+MySqlSink::MySqlSink(MySqlSinkOptions options) : options_(std::move(options)) {}
+MySqlSink::~MySqlSink() = default;
+
+std::string MySqlSink::description() const {
+  return fmt::format("MySQL[{}.{}]", options_.server.database, options_.table);
+}
+
+absl::Status MySqlSink::Open(const SinkContext& context) {
+  writer_.reset();
+  connection_.reset();
+  absl::Status status = PlanColumns(context);
+  if (status.ok()) status = Connect();
+  if (!status.ok()) return status;
+  const auto key = CheckMySqlTable(*connection_, table_, options_.create_table);
+  if (!key.ok()) return Fail(key.status());
+  status = CheckMarkerTable(*connection_, table_.database);
+  if (!status.ok()) return Fail(status);
+  for (size_t i = 0; i < key->size(); ++i) layout_.key[i] = layout_.columns[(*key)[i]];
+  writer_ = std::make_unique<MySqlWriter>(table_, context.schema, layout_, options_.write,
+                                          options_.use_arrays);
+  return absl::OkStatus();
+}
+
+absl::Status MySqlSink::PlanColumns(const SinkContext& context) {
+  query_id_ = context.query_id;
+  sink_ = context.sink;
+  table_ = {
+      .database = options_.server.database, .table = options_.table, .columns = {}, .key = {}};
+  layout_ = {};
+  layout_.skip_null_keys = options_.on_null_key == MySqlSinkOptions::OnNullKey::kSkip;
+  if (SameLetters(table_.table, kMarkerTable)) {
+    return absl::InvalidArgumentError(
+        fmt::format("the table {} is where MySQL sinks keep what they have written; name another",
+                    kMarkerTable));
+  }
+  if (!options_.delete_when_column.empty()) {
+    const auto column =
+        FindColumn(context.schema, options_.delete_when_column, "column of deletes");
+    if (!column.ok()) return column.status();
+    if (context.schema.field(*column).type != DataType::Bool()) {
+      return absl::InvalidArgumentError(
+          fmt::format("the column of deletes {} is {}; it must be bool",
+                      options_.delete_when_column, context.schema.field(*column).type.ToString()));
+    }
+    layout_.delete_when = *column;
+  }
+  if (context.key_columns.empty()) {
+    return absl::InvalidArgumentError(
+        fmt::format("{} needs key columns, so that a row that comes again replaces itself: name "
+                    "them with .Key(...)",
+                    description()));
+  }
+  for (size_t i = 0; i < context.schema.size(); ++i) {
+    const Field& field = context.schema.field(i);
+    if (i == layout_.delete_when || field.hidden) continue;
+    for (const Field& other : table_.columns) {
+      if (SameLetters(other.name, field.name)) {
+        return absl::InvalidArgumentError(
+            fmt::format("the columns {} and {} would be one in MySQL, where letter case does not "
+                        "count; rename one",
+                        other.name, field.name));
+      }
+    }
+    table_.columns.push_back(field);
+    layout_.columns.push_back(i);
+  }
+  for (const std::string& name : context.key_columns) {
+    const auto column = FindColumn(context.schema, name, "key column");
+    if (!column.ok()) return column.status();
+    const auto written = std::find(layout_.columns.begin(), layout_.columns.end(), *column);
+    const auto index = static_cast<size_t>(written - layout_.columns.begin());
+    if (written == layout_.columns.end() || table_.IsKey(index)) {
+      return absl::InvalidArgumentError(fmt::format(
+          "the key column {} is {}", name,
+          written == layout_.columns.end() ? "not written to the table" : "named twice"));
+    }
+    table_.key.push_back(index);
+    layout_.key.push_back(*column);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status MySqlSink::Connect() {
+  connection_.reset();
+  auto connection = MySqlConnection::Connect(options_.server, options_.timeouts, &cancelled_);
+  if (!connection.ok()) return connection.status();
+  absl::Status status = (*connection)->Exec(kIsolationSql);
+  if (status.ok()) {
+    status = (*connection)->Exec(fmt::format(kWaitsSql, LockWaitSeconds(options_.timeouts)));
+  }
+  if (!status.ok()) return status;
+  connection_ = std::move(*connection);
+  return absl::OkStatus();
+}
+
+absl::Status MySqlSink::Begin() {
+  if (writer_ == nullptr) return absl::InternalError("the MySQL sink is not open");
+  // A connection that the server has closed meanwhile is no failure: nothing was under way on it.
+  if (connection_ != nullptr && connection_->Exec("START TRANSACTION").ok())
+    return absl::OkStatus();
+  const absl::Status connected = Connect();
+  return connected.ok() ? connection_->Exec("START TRANSACTION") : connected;
+}
+
+// Ends the transaction; the next call begins with a new connection unless this one is surely as
+// before.
+absl::Status MySqlSink::Fail(const absl::Status& failure) {
+  if (connection_ != nullptr && (connection_->lost() || !connection_->Exec("ROLLBACK").ok())) {
+    connection_.reset();
+  }
+  return failure;
+}
+
+// Waits for a COMMIT of this marker that is still running, of a connection that we have lost.
+absl::StatusOr<std::optional<SinkMarker>> MySqlSink::LockMarker() {
+  const auto rows = connection_->Query(fmt::format(
+      "SELECT epoch, batch_id, plan_hash, row_count, rows_hash FROM {} WHERE query_id = {} AND "
+      "sink = {} FOR UPDATE",
+      kMarkerTable, QuoteMySqlText(query_id_), QuoteMySqlText(sink_)));
+  if (!rows.ok()) return rows.status();
+  if (rows->empty()) return std::nullopt;
+  const MySqlRow& row = rows->front();
+  SinkMarker marker{.query_id = query_id_, .sink = sink_};
+  if (!ParseInt(row[0], &marker.epoch) || !ParseInt(row[1], &marker.batch_id) ||
+      !ParseInt(row[2], &marker.plan_hash) || !ParseInt(row[3], &marker.row_count) ||
+      !ParseInt(row[4], &marker.rows_hash)) {
+    return absl::FailedPreconditionError(
+        fmt::format("the row of query {} and sink {} in {}.{} is not one that this sink wrote",
+                    query_id_, sink_, table_.database, kMarkerTable));
+  }
+  return marker;
+}
+
+absl::Status MySqlSink::PutMarker(const SinkMarker& marker) {
+  return connection_->Exec(
+      fmt::format("INSERT INTO {} (query_id, sink, epoch, batch_id, plan_hash, row_count, "
+                  "rows_hash) VALUES ({}, {}, {}, {}, {}, "
+                  "{}, {}) ON DUPLICATE KEY UPDATE epoch = VALUES(epoch), batch_id = "
+                  "VALUES(batch_id), plan_hash = "
+                  "VALUES(plan_hash), row_count = VALUES(row_count), rows_hash = VALUES(rows_hash)",
+                  kMarkerTable, QuoteMySqlText(query_id_), QuoteMySqlText(sink_), marker.epoch,
+                  marker.batch_id, marker.plan_hash, marker.row_count, marker.rows_hash));
+}
+
+absl::StatusOr<std::optional<SinkMarker>> MySqlSink::ReadMarker() {
+  const absl::Status begun = Begin();
+  if (!begun.ok()) return Fail(begun);
+  auto marker = LockMarker();
+  if (!marker.ok()) return Fail(marker.status());
+  const absl::Status ended = connection_->Exec("ROLLBACK");
+  if (!ended.ok()) return Fail(ended);
+  return marker;
+}
+
+absl::Status MySqlSink::WriteMarker(const SinkMarker& marker) {
+  if (marker.query_id != query_id_ || marker.sink != sink_) {
+    return absl::InternalError(
+        fmt::format("a marker of query {} and sink {} was given to query {} and sink {}",
+                    marker.query_id, marker.sink, query_id_, sink_));
+  }
+  absl::Status status = Begin();
+  if (status.ok()) status = PutMarker(marker);
+  if (status.ok()) status = connection_->Exec("COMMIT");
+  return status.ok() ? status : Fail(status);
+}
+
+absl::Status MySqlSink::CheckFollows(const std::optional<SinkMarker>& held,
+                                     const SinkBatch& batch) const {
+  const std::string place =
+      fmt::format("{} (in {}.{})", description(), table_.database, kMarkerTable);
+  if (!held) {
+    return absl::FailedPreconditionError(
+        fmt::format("{} holds nothing of query {}, sink {}, and so cannot take batch {}: what it "
+                    "held is gone, or it is another "
+                    "database; bring it back, or start from a new checkpoint",
+                    place, query_id_, sink_, batch.batch_id));
+  }
+  const bool follows = held->epoch == batch.epoch
+                           ? held->batch_id == batch.batch_id - 1
+                           : held->epoch < batch.epoch && held->batch_id >= batch.batch_id - 1;
+  if (follows) return absl::OkStatus();
+  return absl::FailedPreconditionError(fmt::format(
+      "{} holds {} of query {}, sink {}, and so cannot take batch {} of epoch {} (plan {:016x}): "
+      "the checkpoint and "
+      "the table do not belong together; use the checkpoint that wrote it, or a new one with an "
+      "empty table",
+      place, Describe(*held), query_id_, sink_, batch.batch_id, batch.epoch, batch.plan_hash));
+}
+
+absl::StatusOr<SinkMarker> MySqlSink::Commit(const SinkBatch& batch, RowStream& rows) {
+  const absl::Status begun = Begin();
+  if (!begun.ok()) return Fail(begun);
+  absl::StatusOr<SinkMarker> marker = CommitInTransaction(batch, rows);
+  if (!marker.ok()) return Fail(marker.status());
+  return marker;
+}
+
+absl::StatusOr<SinkMarker> MySqlSink::CommitInTransaction(const SinkBatch& batch,
+                                                          RowStream& stream) {
+  const auto held = LockMarker();
+  if (!held.ok()) return held.status();
+  const bool is_there = *held && (*held)->epoch == batch.epoch &&
+                        (*held)->batch_id == batch.batch_id &&
+                        (*held)->plan_hash == batch.plan_hash;
+  if (is_there) {
+    if (unsure_ && unsure_->epoch == batch.epoch && unsure_->batch_id == batch.batch_id)
+      CountRows();
+    const absl::Status ended = connection_->Exec("ROLLBACK");
+    if (!ended.ok()) return ended;
+    return **held;
+  }
+  unsure_.reset();
+  absl::Status status = CheckFollows(*held, batch);
+  if (status.ok()) status = stream.Rewind();
+  if (!status.ok()) return status;
+  MySqlRows rows(layout_);
+  while (true) {
+    const absl::StatusOr<const RowBatch*> next = stream.Next();
+    if (!next.ok()) return next.status();
+    if (*next == nullptr) break;
+    status = rows.Add(**next);
+    if (!status.ok()) return status;
+  }
+  status = rows.Settle();
+  if (status.ok()) status = writer_->Write(*connection_, rows);
+  if (!status.ok()) return status;
+  const SinkMarker marker{.query_id = query_id_,
+                          .sink = sink_,
+                          .epoch = batch.epoch,
+                          .batch_id = batch.batch_id,
+                          .plan_hash = batch.plan_hash,
+                          .row_count = stream.row_count(),
+                          .rows_hash = stream.rows_hash()};
+  status = PutMarker(marker);
+  if (!status.ok()) return status;
+  unsure_ = {batch.epoch, batch.batch_id, rows.superseded_rows(), rows.skipped_rows()};
+  status = connection_->Exec("COMMIT");
+  if (!status.ok()) {
+    // Whether it went through, the marker will tell.
+    return absl::IsCancelled(status)
+               ? status
+               : absl::UnavailableError(fmt::format("batch {} was sent to {} and not answered: {}",
+                                                    batch.batch_id, description(),
+                                                    std::string(status.message())));
+  }
+  CountRows();
+  return marker;
+}
+
+void MySqlSink::CountRows() {
+  superseded_rows_ += unsure_->superseded_rows;
+  skipped_rows_ += unsure_->skipped_rows;
+  unsure_.reset();
+}
+
+int64_t MySqlSink::TakeSkippedRows() { return std::exchange(skipped_rows_, 0); }
+
+}  // namespace tidemark
