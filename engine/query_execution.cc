@@ -411,13 +411,23 @@ absl::Status QueryExecution::ReadRows() {
   if (!batch_->to_read.empty()) {
     if (absl::Status status = source_->StartRead(batch_->to_read); !status.ok()) return status;
     std::map<TopicPartition, int64_t> delivered;
+    absl::Duration last_read = started;
     // A batch that the sink has already must come out the same.
     const bool may_cut = !batch_->written.has_value();
     while (true) {
       if (cancelled_) return absl::CancelledError("stopped while reading a batch; it runs again at the next start");
       absl::StatusOr<std::optional<RawRecords>> chunk = source_->Read(kReadTimeout);
+      if (absl::IsUnavailable(chunk.status())) {
+        // Nothing is wrong with what was read so far: reading goes on when the source is back.
+        if (options_.clock->Monotonic() - last_read >= options_.give_up_after) {
+          return absl::AbortedError(fmt::format("given up: {}", std::string(chunk.status().message())));
+        }
+        options_.logger->Log(LogLevel::kWarning, "waiting", {{"reason", std::string(chunk.status().message())}});
+        continue;
+      }
       if (!chunk.ok()) return chunk.status();
       if (!chunk->has_value()) continue;
+      last_read = options_.clock->Monotonic();
       if (IsEndOfRanges(**chunk)) break;
       if (!(*chunk)->records.empty()) {
         const TopicPartition partition{(*chunk)->topic, (*chunk)->partition};

@@ -1,0 +1,344 @@
+// A query that is stopped at any moment and started again ends with the rows of one that never stopped; what does not belong
+// together is refused; what is lost is judged.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "tidemark/engine/connectors.h"
+#include "tidemark/engine/streaming_query.h"
+#include "tidemark/engine/test_kit.h"
+#include "tidemark/operators/rows/text.h"
+
+namespace tidemark {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+TestKit::Pipeline Totals(OutputMode mode, absl::Duration window = absl::Seconds(60)) {
+  return [=](Job& job) {
+    return job.Source("orders")
+        .Decode(Json(Schema().String("shop").Int64("amount").Double("price").Timestamp("at")))
+        .WithWatermark("at", absl::Seconds(30))
+        .GroupBy(TumblingWindow("at", window), "shop")
+        .Aggregate(Count().As("orders"), Sum("amount").As("amount"), Sum("price").As("price"), Max("shop").As("last"))
+        .WriteTo(job.Sink("totals").Key("window_start", "shop"), mode);
+  };
+}
+
+void AddOrders(TestKit& kit, int64_t from, int64_t count, int partitions = 1) {
+  for (int64_t i = from; i < from + count; ++i) {
+    std::minstd_rand random(static_cast<unsigned>(i * 7919 + 13));
+    std::string time;
+    AppendTimestamp((1'735'689'600 + i / 2 + static_cast<int64_t>(random() % 20)) * 1'000'000, &time);
+    kit.Add({{"shop", "shop " + std::to_string(random() % 9)},
+             {"amount", static_cast<int64_t>(random() % 100)},
+             {"price", static_cast<double>(random() % 1000) / 7},
+             {"at", time}},
+            static_cast<int32_t>(i % partitions));
+  }
+}
+
+std::function<void(QueryOptions&)> Limit(int64_t offsets, int threads = 1) {
+  return [=](QueryOptions& options) {
+    options.max_offsets_per_trigger = offsets;
+    options.threads = threads;
+  };
+}
+
+TEST(Recovery, StoppedAfterAnyBatchItWritesTheSameBatches) {
+  for (const OutputMode mode : {OutputMode::kAppend, OutputMode::kUpdate, OutputMode::kComplete}) {
+    TestKit undisturbed(Totals(mode), {}, Limit(100));
+    AddOrders(undisturbed, 0, 2000);
+    ASSERT_TRUE(undisturbed.RunAll().ok());
+    TestKit stopped(Totals(mode), {}, Limit(100));
+    AddOrders(stopped, 0, 2000);
+    while (true) {
+      const absl::StatusOr<bool> ran = stopped.RunBatch();
+      ASSERT_TRUE(ran.ok()) << ran.status();
+      if (!*ran) break;
+      stopped.Stop();
+    }
+    EXPECT_EQ(stopped.Batches(), undisturbed.Batches());
+    EXPECT_GT(undisturbed.Batches().size(), 20u);
+  }
+}
+
+TEST(Recovery, ThreadsAndPartitionsDoNotChangeAnything) {
+  TestKit one(Totals(OutputMode::kUpdate), {}, Limit(0, 1));
+  TestKit four(Totals(OutputMode::kUpdate), {}, Limit(0, 4));
+  for (TestKit* kit : {&one, &four}) {
+    kit->topic().AddPartitions(3);
+    AddOrders(*kit, 0, 60'000, 3);
+    ASSERT_TRUE(kit->RunAll().ok());
+  }
+  EXPECT_EQ(one.Batches(), four.Batches());
+}
+
+// A store whose commits fail from the n-th on, once: what was given to it before the failure may or may not have been applied.
+class FailingStore : public CheckpointStore {
+ public:
+  FailingStore(std::unique_ptr<CheckpointStore> store, int* commits_left, bool applied)
+      : store_(std::move(store)), commits_left_(commits_left), applied_(applied) {}
+  absl::StatusOr<std::optional<std::string>> GetMeta(std::string_view name) override { return store_->GetMeta(name); }
+  std::unique_ptr<StoreWrites> NewWrites() override { return store_->NewWrites(); }
+  absl::Status Commit(std::unique_ptr<StoreWrites> writes) override {
+    if ((*commits_left_)-- != 0) return store_->Commit(std::move(writes));
+    if (applied_) {
+      EXPECT_TRUE(store_->Commit(std::move(writes)).ok());
+    }
+    return absl::UnavailableError("injected");
+  }
+  absl::Status MultiGetState(const std::vector<std::string_view>& keys,
+                             std::vector<std::optional<std::string>>* values) override {
+    return store_->MultiGetState(keys, values);
+  }
+  std::unique_ptr<StateCursor> NewStateCursor(std::string_view begin, std::string_view end) override {
+    return store_->NewStateCursor(begin, end);
+  }
+  absl::Status Snapshot(int64_t batch_id, int keep) override { return store_->Snapshot(batch_id, keep); }
+  size_t memory_bytes() const override { return store_->memory_bytes(); }
+
+ private:
+  std::unique_ptr<CheckpointStore> store_;
+  int* commits_left_;
+  bool applied_;
+};
+
+TEST(Recovery, AnyFailingCommitIsRiddenOut) {
+  TestKit undisturbed(Totals(OutputMode::kAppend), {}, Limit(200));
+  AddOrders(undisturbed, 0, 1000);
+  ASSERT_TRUE(undisturbed.RunAll().ok());
+  for (const bool applied : {false, true}) {
+    for (int failing = 0; failing < 20; ++failing) {
+      int commits_left = failing;
+      TestKit kit(Totals(OutputMode::kAppend), {}, [&](QueryOptions& options) {
+        options.max_offsets_per_trigger = 200;
+        options.checkpoint.open = [&, open = options.checkpoint.open](size_t bytes, bool* created)
+            -> absl::StatusOr<std::unique_ptr<CheckpointStore>> {
+          absl::StatusOr<std::unique_ptr<CheckpointStore>> store = open(bytes, created);
+          if (!store.ok()) return store;
+          return std::make_unique<FailingStore>(*std::move(store), &commits_left, applied);
+        };
+      });
+      AddOrders(kit, 0, 1000);
+      int failures = 0;
+      while (true) {
+        const absl::StatusOr<bool> ran = kit.RunBatch();
+        if (!ran.ok()) {
+          ASSERT_TRUE(absl::IsUnavailable(ran.status())) << ran.status();
+          ASSERT_LT(++failures, 3);
+          continue;
+        }
+        if (!*ran) break;
+      }
+      EXPECT_EQ(failures, 1);
+      EXPECT_EQ(kit.Batches(), undisturbed.Batches()) << "commit " << failing << (applied ? " applied" : " lost");
+    }
+  }
+}
+
+// A sink whose commit fails, before or after it has the rows.
+class FailingSink : public Sink {
+ public:
+  FailingSink(std::unique_ptr<Sink> sink, int* commits_left, bool applied)
+      : sink_(std::move(sink)), commits_left_(commits_left), applied_(applied) {}
+  std::string description() const override { return sink_->description(); }
+  bool exactly_once() const override { return sink_->exactly_once(); }
+  absl::Status Open(const SinkContext& context) override { return sink_->Open(context); }
+  absl::StatusOr<std::optional<SinkMarker>> ReadMarker() override { return sink_->ReadMarker(); }
+  absl::Status WriteMarker(const SinkMarker& marker) override { return sink_->WriteMarker(marker); }
+  absl::StatusOr<SinkMarker> Commit(const SinkBatch& batch, RowStream& rows) override {
+    if ((*commits_left_)-- != 0) return sink_->Commit(batch, rows);
+    if (applied_) {
+      EXPECT_TRUE(sink_->Commit(batch, rows).ok());
+    }
+    return absl::UnavailableError("injected");
+  }
+
+ private:
+  std::unique_ptr<Sink> sink_;
+  int* commits_left_;
+  bool applied_;
+};
+
+TEST(Recovery, AFailingSinkGetsEachBatchOnce) {
+  TestKit undisturbed(Totals(OutputMode::kUpdate), {}, Limit(200));
+  AddOrders(undisturbed, 0, 1000);
+  ASSERT_TRUE(undisturbed.RunAll().ok());
+  for (const bool applied : {false, true}) {
+    for (const bool crash : {false, true}) {
+      for (int failing = 0; failing < 6; ++failing) {
+        int commits_left = failing;
+        TestKit kit(Totals(OutputMode::kUpdate), {}, [&](QueryOptions& options) {
+          options.max_offsets_per_trigger = 200;
+          options.output.make = [&, make = options.output.make](
+                                    const SinkRequest& request) -> absl::StatusOr<std::unique_ptr<Sink>> {
+            return std::make_unique<FailingSink>(*make(request), &commits_left, applied);
+          };
+        });
+        AddOrders(kit, 0, 1000);
+        int failures = 0;
+        while (true) {
+          const absl::StatusOr<bool> ran = kit.RunBatch();
+          if (!ran.ok()) {
+            ASSERT_TRUE(absl::IsUnavailable(ran.status())) << ran.status();
+            ASSERT_LT(++failures, 3);
+            if (crash) kit.Stop();
+            continue;
+          }
+          if (!*ran) break;
+        }
+        EXPECT_EQ(failures, 1);
+        EXPECT_EQ(kit.Batches(), undisturbed.Batches()) << failing << applied << crash;
+      }
+    }
+  }
+}
+
+TEST(Checkpoint, AnotherPipelineIsRefusedNamingTheDifference) {
+  auto checkpoint = std::make_shared<MemoryCheckpoint>();
+  const auto share = [&](QueryOptions& options) { options.checkpoint = CheckpointInMemory(checkpoint); };
+  TestKit first(Totals(OutputMode::kUpdate), {}, share);
+  AddOrders(first, 0, 10);
+  ASSERT_TRUE(first.RunAll().ok());
+  first.Stop();
+  TestKit second(Totals(OutputMode::kUpdate, absl::Seconds(120)), {}, share);
+  const absl::Status status = second.Start();
+  EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("window=at/120000000us"));
+  EXPECT_EQ(ExitCode(status, false), 4);
+}
+
+TEST(Checkpoint, AnotherSinkIsRefused) {
+  // The checkpoint of one run with the (empty) sink of another: the sink lost what it had.
+  auto checkpoint = std::make_shared<MemoryCheckpoint>();
+  int commits_left = 1;
+  const auto share = [&](QueryOptions& options) {
+    options.checkpoint = CheckpointInMemory(checkpoint);
+    options.max_offsets_per_trigger = 5;
+    options.output.make = [&, make = options.output.make](const SinkRequest& request) -> absl::StatusOr<std::unique_ptr<Sink>> {
+      return std::make_unique<FailingSink>(*make(request), &commits_left, false);
+    };
+  };
+  TestKit first(Totals(OutputMode::kUpdate), {}, share);
+  AddOrders(first, 0, 10);
+  ASSERT_TRUE(first.RunBatch().ok());
+  ASSERT_FALSE(first.RunBatch().ok());  // batch 1 is planned, and under way
+  first.Stop();
+  TestKit second(Totals(OutputMode::kUpdate), {}, share);
+  AddOrders(second, 0, 10);
+  const absl::Status status = second.Start();
+  EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("do not belong together"));
+}
+
+TEST(DataLoss, StopsOrGoesOnAsAsked) {
+  for (const bool fail : {true, false}) {
+    TestKit kit(Totals(OutputMode::kUpdate), {}, [=](QueryOptions& options) { options.fail_on_data_loss = fail; });
+    AddOrders(kit, 0, 100);
+    ASSERT_TRUE(kit.RunAll().ok());
+    AddOrders(kit, 100, 100);
+    kit.topic().DropBefore(0, 150);
+    const absl::StatusOr<bool> ran = kit.RunBatch();
+    if (fail) {
+      EXPECT_EQ(ExitCode(ran.status(), true), 3) << ran.status();
+      EXPECT_THAT(std::string(ran.status().message()), HasSubstr("topic orders partition 0: wanted offset 100, available from 150"));
+    } else {
+      ASSERT_TRUE(ran.ok()) << ran.status();
+      EXPECT_EQ(kit.LastProgress().num_input_rows, 50);
+      EXPECT_EQ(kit.LastProgress().source.lost_offsets, 50);
+    }
+  }
+}
+
+TEST(DataLoss, ARecreatedTopicIsSeenAtTheStart) {
+  TestKit kit(Totals(OutputMode::kUpdate));
+  AddOrders(kit, 0, 100);
+  ASSERT_TRUE(kit.RunAll().ok());
+  kit.Stop();
+  kit.topic().Recreate();
+  AddOrders(kit, 5000, 200);
+  const absl::Status status = kit.Start();
+  EXPECT_EQ(ExitCode(status, true), 3) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("topic orders partition 0"));
+}
+
+TEST(DataLoss, ARangeThatLeftTheLogBeforeItsReRun) {
+  for (const bool fail : {true, false}) {
+    for (const bool in_sink : {true, false}) {
+      int commits_left = 1;
+      TestKit kit(Totals(OutputMode::kUpdate), {}, [&](QueryOptions& options) {
+        options.fail_on_data_loss = fail;
+        options.max_offsets_per_trigger = 100;
+        options.output.make = [&, make = options.output.make](
+                                  const SinkRequest& request) -> absl::StatusOr<std::unique_ptr<Sink>> {
+          return std::make_unique<FailingSink>(*make(request), &commits_left, in_sink);
+        };
+      });
+      AddOrders(kit, 0, 200);
+      ASSERT_TRUE(kit.RunBatch().ok());
+      ASSERT_FALSE(kit.RunBatch().ok());
+      kit.Stop();
+      kit.topic().DropBefore(0, 150);
+      const absl::StatusOr<bool> ran = kit.RunBatch();
+      if (fail) {
+        EXPECT_EQ(ExitCode(ran.status(), true), 3) << ran.status();
+        EXPECT_THAT(std::string(ran.status().message()),
+                    HasSubstr(in_sink ? "the sink holds it" : "the sink has nothing of it"));
+        continue;
+      }
+      ASSERT_TRUE(ran.ok() && *ran) << ran.status();
+      EXPECT_EQ(kit.LastProgress().num_input_rows, 50);
+      EXPECT_EQ(kit.LastProgress().source.lost_offsets, 50);
+      EXPECT_EQ(kit.Batches().size(), 2u);
+      EXPECT_EQ(kit.LastProgress().source.end.begin()->second, 200);
+    }
+  }
+}
+
+TEST(BadRecords, EachPolicy) {
+  const auto pipeline = [](Job& job) {
+    return job.Source("t").Decode(Json(Schema().Int64("id").String("_corrupt_record"))).WriteTo(job.Sink("s"), OutputMode::kAppend);
+  };
+  for (const BadRecordPolicy policy : {BadRecordPolicy::kFail, BadRecordPolicy::kDrop, BadRecordPolicy::kNull}) {
+    TestKit kit(pipeline, {}, [=](QueryOptions& options) { options.bad_records = policy; });
+    kit.AddRaw(R"({"id":1})");
+    kit.AddRaw(R"({"id":)");
+    kit.AddRaw(std::nullopt);
+    const absl::StatusOr<bool> ran = kit.RunBatch();
+    if (policy == BadRecordPolicy::kFail) {
+      EXPECT_EQ(ExitCode(ran.status(), true), 1);
+      EXPECT_THAT(std::string(ran.status().message()), HasSubstr("topic t partition 0 offset 1: parse_error"));
+      continue;
+    }
+    ASSERT_TRUE(ran.ok()) << ran.status();
+    EXPECT_EQ(kit.LastProgress().source.bad[BadReason::kParseError], 1);
+    EXPECT_EQ(kit.LastProgress().source.bad[BadReason::kNullValue], 1);
+    if (policy == BadRecordPolicy::kDrop) {
+      EXPECT_THAT(kit.Rows(), ElementsAre(R"({"id":1,"_corrupt_record":null})"));
+    } else {
+      EXPECT_THAT(kit.Rows(), ElementsAre(R"({"id":1,"_corrupt_record":null})", R"({"id":null,"_corrupt_record":"{\"id\":"})",
+                                          R"({"id":null,"_corrupt_record":null})"));
+    }
+  }
+}
+
+TEST(Memory, ABatchThatOutgrowsItIsCutAndNothingIsLost) {
+  const auto pipeline = [](Job& job) {
+    return job.Source("t").Decode(Json(Schema().Int64("id"))).GroupBy("id").Aggregate(Count().As("n"))
+        .WriteTo(job.Sink("s").Key("id"), OutputMode::kUpdate);
+  };
+  TestKit kit(pipeline, {}, [](QueryOptions& options) { options.memory_limit = size_t{4} << 20; });
+  constexpr int64_t kGroups = 150'000;
+  for (int64_t i = 0; i < 2 * kGroups; ++i) kit.Add({{"id", i % kGroups}});
+  ASSERT_TRUE(kit.RunAll().ok());
+  EXPECT_GT(kit.Batches().size(), 2u);
+  const std::map<std::string, std::string> table = kit.Table();
+  EXPECT_EQ(table.size(), static_cast<size_t>(kGroups));
+  for (const auto& [key, row] : table) ASSERT_THAT(row, HasSubstr("\"n\":2")) << key;
+}
+
+}  // namespace
+}  // namespace tidemark
