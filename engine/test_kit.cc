@@ -149,11 +149,11 @@ TestKit::~TestKit() = default;
 void TestKit::Add(const TestRow& row, int32_t partition, std::optional<int64_t> timestamp_us) {
   const DecodeNode* decode = query_.plan.Find<DecodeNode>();
   const std::string value = EncodeTestRow(decode == nullptr ? FormatSpec() : decode->format, row);
-  topic_->Append(partition, std::nullopt, value, timestamp_us.value_or(absl::ToUnixMicros(clock_->Now())));
+  topic_->Append(partition, std::nullopt, value, timestamp_us.value_or(RawRecord::kNoTimestamp));
 }
 
 void TestKit::AddRaw(std::optional<std::string> value, int32_t partition, std::optional<std::string> key) {
-  topic_->Append(partition, key, value, absl::ToUnixMicros(clock_->Now()));
+  topic_->Append(partition, key, value);
 }
 
 QueryOptions TestKit::Options() const {

@@ -66,8 +66,8 @@ class TestKit {
                    std::function<void(QueryOptions&)> change = {});
   ~TestKit();
 
-  /// Adds a record to the input: the row in the encoding that the pipeline's Decode reads. The record's timestamp is the clock's
-  /// time unless given.
+  /// Adds a record to the input: the row in the encoding that the pipeline's Decode reads. The record has no
+  /// timestamp unless one is given (so no event time is judged to be too far in the future).
   void Add(const TestRow& row, int32_t partition = 0, std::optional<int64_t> timestamp_us = std::nullopt);
   /// Adds raw bytes as they are; no value: a tombstone.
   void AddRaw(std::optional<std::string> value, int32_t partition = 0, std::optional<std::string> key = std::nullopt);

@@ -146,8 +146,9 @@ TEST(Watermark, WorksBefore1970) {
 
 TEST(Watermark, ATimeFarAheadOfItsRecordDoesNotMoveIt) {
   TestKit kit(Counts(OutputMode::kAppend));
-  AddEvent(kit, 1, "00:00:10");  // the kit's clock, and so the records' timestamp, stands at 2025-01-01T00:00
-  kit.Add({{"store", 1}, {"at", "2093-01-01T00:00:00Z"}});
+  const int64_t now = absl::ToUnixMicros(kit.clock().Now());  // 2025-01-01T00:00:00Z
+  kit.Add({{"store", 1}, {"at", "2025-01-01T00:00:10Z"}}, 0, now);
+  kit.Add({{"store", 1}, {"at", "2093-01-01T00:00:00Z"}}, 0, now);
   EXPECT_THAT(Batch(kit), IsEmpty());
   EXPECT_EQ(kit.LastProgress().event_time->future_rows, 1);
   EXPECT_THAT(Batch(kit), IsEmpty());
@@ -195,7 +196,8 @@ TEST(PerPartition, TheSlowestPartitionHoldsTheWatermarkUntilItIsIdle) {
   EXPECT_THAT(Batch(kit), IsEmpty());
   kit.Add({{"store", 1}, {"at", "2025-01-01T00:10:00Z"}}, 0);
   EXPECT_THAT(Batch(kit), IsEmpty());
-  ExpectNothingToDo(kit);  // partition 1 stands at 00:00:20
+  EXPECT_THAT(Batch(kit), IsEmpty());  // rose from 00:00:10 to 00:00:20, where partition 1 stands
+  ExpectNothingToDo(kit);
   kit.clock().Advance(absl::Seconds(61));
   kit.Add({{"store", 1}, {"at", "2025-01-01T00:10:01Z"}}, 0);
   EXPECT_THAT(Batch(kit), ElementsAre(Row("00:00", 1, 1), Row("00:00", 2, 1)));
