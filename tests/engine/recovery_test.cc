@@ -61,7 +61,7 @@ TEST(Recovery, StoppedAfterAnyBatchItWritesTheSameBatches) {
       stopped.Stop();
     }
     EXPECT_EQ(stopped.Batches(), undisturbed.Batches());
-    EXPECT_GT(undisturbed.Batches().size(), 20u);
+    EXPECT_GE(undisturbed.Batches().size(), 20u);
   }
 }
 
