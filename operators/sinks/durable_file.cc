@@ -144,7 +144,10 @@ std::string DurableFile::HiddenName(std::string_view name) { return fmt::format(
 
 std::string DurableFile::ShownName(std::string_view hidden_name) {
   constexpr std::string_view kSuffix = ".tmp";
-  if (!hidden_name.starts_with('.') || !hidden_name.ends_with(kSuffix)) return "";
+  if (hidden_name.size() <= 1 + kSuffix.size() || !hidden_name.starts_with('.') ||
+      !hidden_name.ends_with(kSuffix)) {
+    return "";
+  }
   hidden_name.remove_prefix(1);
   return std::string(hidden_name.substr(0, hidden_name.size() - kSuffix.size()));
 }
