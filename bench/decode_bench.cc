@@ -54,12 +54,8 @@ std::unique_ptr<Chunk> MakeChunk(bool shuffled, bool padded) {
 
 void DecodeJson(benchmark::State& state, bool shuffled, bool padded) {
   const std::unique_ptr<Chunk> chunk = MakeChunk(shuffled, padded);
-  const std::unique_ptr<Decoder> decoder =
-      *MakeDecoder(Json(Schema()
-                            .Int64("customer_id")
-                            .Int64("store_id")
-                            .String("email")
-                            .Timestamp("created_at")));
+  const std::unique_ptr<Decoder> decoder = *MakeDecoder(Json(
+      Schema().Int64("customer_id").Int64("store_id").String("email").Timestamp("created_at")));
   std::vector<BadRecord> bad;
   for (auto _ : state) {
     const RowBatch batch = decoder->Decode(chunk->records, false, &bad);

@@ -44,7 +44,7 @@ class JsonDecoder : public Decoder {
         paths_(std::move(paths)),
         corrupt_column_(corrupt_column),
         record_columns_(std::move(record_columns)),
-        found_(fields_.size()) {}
+        found_(fields_.size() + 1) {}
 
   RowBatch Decode(const RawRecords& records, bool keep_bad_rows,
                   std::vector<BadRecord>* bad) override;
@@ -74,7 +74,7 @@ class JsonDecoder : public Decoder {
   JsonPaths paths_;
   const std::optional<size_t> corrupt_column_;
   const RecordColumns record_columns_;
-  std::vector<JsonValue> found_;  // of the current document, by field
+  std::vector<JsonValue> found_;  // of the current document, by field, and one more for Locate
 };
 
 RowBatch JsonDecoder::Decode(const RawRecords& records, bool keep_bad_rows,
@@ -146,14 +146,14 @@ bool JsonDecoder::StoreFields(bool keep_bad_rows, Output* output, size_t row, Pr
   for (size_t i = 0; i < fields_.size(); ++i) {
     Column* column = output->columns[fields_[i].column].get();
     JsonField& field = fields_[i].field;
-    const JsonOutcome outcome =
-        field.Store(document_, found_[i], output->arena.get(), column, row);
-    if (outcome == JsonOutcome::kStored) [[likely]] continue;
+    const JsonOutcome outcome = field.Store(document_, found_[i], output->arena.get(), column, row);
+    if (outcome == JsonOutcome::kStored) [[likely]]
+      continue;
     StoreNull(column, row);
     if (outcome == JsonOutcome::kNull || !good) continue;
     good = false;
-    problem->reason = outcome == JsonOutcome::kOutOfRange ? BadReason::kOutOfRange
-                                                          : BadReason::kWrongType;
+    problem->reason =
+        outcome == JsonOutcome::kOutOfRange ? BadReason::kOutOfRange : BadReason::kWrongType;
     problem->detail = field.Complaint(document_, found_[i], outcome);
     if (!keep_bad_rows) break;
   }
@@ -168,8 +168,7 @@ void JsonDecoder::StoreCorruptRecord(const RawRecord& record, bool is_bad, Outpu
                                      size_t row) const {
   Column* column = output->columns[*corrupt_column_].get();
   if (is_bad && record.has_value) {
-    column->mutable_values<std::string_view>()[row] =
-        output->arena->Copy(RepairUtf8(record.value));
+    column->mutable_values<std::string_view>()[row] = output->arena->Copy(RepairUtf8(record.value));
   } else {
     column->SetNull(row);
   }
@@ -201,9 +200,8 @@ absl::StatusOr<std::unique_ptr<Decoder>> MakeJsonDecoder(const FormatSpec& spec)
     if (record_columns->Owns(i)) continue;
     if (field.name == kCorruptRecord) {
       if (field.type != DataType::String()) {
-        return absl::InvalidArgumentError(
-            fmt::format("the column '{}' must be a string, not {}", field.name,
-                        field.type.ToString()));
+        return absl::InvalidArgumentError(fmt::format("the column '{}' must be a string, not {}",
+                                                      field.name, field.type.ToString()));
       }
       corrupt_column = i;
       continue;
@@ -212,8 +210,8 @@ absl::StatusOr<std::unique_ptr<Decoder>> MakeJsonDecoder(const FormatSpec& spec)
     if (!field.path.empty()) {
       absl::StatusOr<std::vector<std::string>> pointer = JsonPaths::ParsePointer(field.path);
       if (!pointer.ok()) {
-        return absl::InvalidArgumentError(fmt::format(
-            "field '{}': {}", field.name, std::string(pointer.status().message())));
+        return absl::InvalidArgumentError(
+            fmt::format("field '{}': {}", field.name, std::string(pointer.status().message())));
       }
       names = *std::move(pointer);
     }

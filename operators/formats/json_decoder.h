@@ -8,8 +8,8 @@
 
 namespace tidemark {
 
-/// The decoder behind `Json(...)`: one JSON object a record (semantics, section 6; the rules for each type are in
-/// json_field.h). Called by MakeDecoder, which has checked `spec.schema`.
+/// The decoder behind `Json(...)`: one JSON object a record (semantics, section 6; the rules for
+/// each type are in json_field.h). Called by MakeDecoder, which has checked `spec.schema`.
 /// InvalidArgument: two fields at one path, a bad pointer or zone, a limit that cannot be kept.
 absl::StatusOr<std::unique_ptr<Decoder>> MakeJsonDecoder(const FormatSpec& spec);
 

@@ -6,6 +6,7 @@
 #include <bit>
 #include <cstring>
 
+#include "tidemark/operators/formats/json_digits.h"
 #include "tidemark/operators/rows/raw_records.h"
 
 namespace tidemark {
@@ -13,15 +14,15 @@ namespace {
 
 static_assert(kRecordPadding >= simdjson::SIMDJSON_PADDING);
 
-// The parser needs some 14 bytes a byte of capacity: it shrinks again after a record that is larger than this.
+// The scanner takes four bytes for a byte of capacity: it shrinks again after a record that is
+// larger than this.
 constexpr size_t kKeptCapacity = size_t{1} << 20;
 constexpr size_t kFirstCapacity = size_t{1} << 12;
 
-bool IsDigit(char c) { return c >= '0' && c <= '9'; }
+constexpr const char* kBrokenStructure =
+    "the structure is broken: a comma, brace, name or value is missing or too many";
 
-bool IsNumberByte(char c) {
-  return IsDigit(c) || c == '-' || c == '+' || c == '.' || c == 'e' || c == 'E';
-}
+bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 
 // RFC 8259, section 6.
 bool IsNumber(const char* p, const char* end) {
@@ -45,39 +46,52 @@ bool IsNumber(const char* p, const char* end) {
   return p == end;
 }
 
-// Checks every number outside of strings and writes `0` and blanks over it. What it takes for a string in a document that
-// is broken in other ways does not matter: it changes nothing but numbers, so the parser still sees that.
-bool BlankNumbers(char* p, char* end) {
-  while (p < end) {
-    if (*p == '"') {
-      for (++p; p < end && *p != '"'; ++p) p += *p == '\\';
-      ++p;
-    } else if (*p == '-' || IsDigit(*p)) {
-      char* begin = p;
-      while (p < end && IsNumberByte(*p)) ++p;
-      if (!IsNumber(begin, p)) return false;
-      std::fill(begin, p, ' ');
-      *begin = '0';
-    } else {
-      ++p;
-    }
-  }
-  return true;
+// Most numbers. Tells nothing if false.
+bool IsShortInteger(std::string_view token) {
+  return (token.size() <= 8) & ((token[0] != '0') | (token.size() == 1)) &
+         AreDigits(LoadDigits(token.data(), std::min<size_t>(token.size(), 8)));
 }
 
-const char* CopyPadded(const char* text, size_t size, std::string* copy) {
-  copy->assign(text, size);
-  copy->append(kRecordPadding, ' ');
-  return copy->data();
-}
-
+// The value of four hexadecimal digits; past 0xFFFF if they are none.
 uint32_t HexDigits(const char* p) {
   uint32_t value = 0;
   for (int i = 0; i < 4; ++i) {
     const char c = p[i];
-    value = value << 4 | static_cast<uint32_t>(IsDigit(c) ? c - '0' : (c | 0x20) - 'a' + 10);
+    const char lower = static_cast<char>(c | 0x20);
+    if (IsDigit(c)) {
+      value = value << 4 | static_cast<uint32_t>(c - '0');
+    } else if (lower >= 'a' && lower <= 'f') {
+      value = value << 4 | static_cast<uint32_t>(lower - 'a' + 10);
+    } else {
+      return UINT32_MAX;
+    }
   }
   return value;
+}
+
+bool IsHighSurrogate(uint32_t unit) { return unit >= 0xD800 && unit < 0xDC00; }
+bool IsLowSurrogate(uint32_t unit) { return unit >= 0xDC00 && unit < 0xE000; }
+
+// Of the inside of a string token; the bytes behind it are its quote and more that may be read.
+bool AreEscapesValid(std::string_view quoted) {
+  const char* p = quoted.data();
+  const char* const end = p + quoted.size();
+  while ((p = static_cast<const char*>(std::memchr(p, '\\', static_cast<size_t>(end - p)))) !=
+         nullptr) {
+    const char code = p[1];
+    p += 2;
+    if (code == 'u') {
+      const uint32_t unit = HexDigits(p);
+      if (unit > 0xFFFF || IsLowSurrogate(unit)) return false;
+      p += 4;
+      if (!IsHighSurrogate(unit)) continue;
+      if (p[0] != '\\' || p[1] != 'u' || !IsLowSurrogate(HexDigits(p + 2))) return false;
+      p += 6;
+    } else if (code == '\0' || std::strchr("\"\\/bfnrt", code) == nullptr) {
+      return false;
+    }
+  }
+  return true;
 }
 
 char* AppendUtf8(uint32_t code_point, char* out) {
@@ -100,91 +114,146 @@ char* AppendUtf8(uint32_t code_point, char* out) {
   return out;
 }
 
+JsonDocument::Error ParseError(const char* detail) { return {BadReason::kParseError, detail}; }
+
 JsonDocument::Error ErrorOf(simdjson::error_code code) {
   switch (code) {
     case simdjson::UTF8_ERROR:
       return {BadReason::kInvalidUtf8, "the document is not valid UTF-8"};
-    case simdjson::DEPTH_ERROR:
-      return {BadReason::kTooDeep, "the document is nested too deep"};
     case simdjson::CAPACITY:
     case simdjson::MEMALLOC:
       return {BadReason::kTooLarge, "there is no memory to parse the document"};
     case simdjson::EMPTY:
-      return {BadReason::kParseError, "the document is empty"};
-    case simdjson::STRING_ERROR:
-      return {BadReason::kParseError, "a string has a bad escape"};
+      return ParseError("the document is empty");
     case simdjson::UNESCAPED_CHARS:
-      return {BadReason::kParseError, "a string has an unescaped control character"};
+      return ParseError("a string has an unescaped control character");
     case simdjson::UNCLOSED_STRING:
-      return {BadReason::kParseError, "a string is not closed"};
-    case simdjson::NUMBER_ERROR:
-      return {BadReason::kParseError, "a number is malformed"};
-    case simdjson::T_ATOM_ERROR:
-    case simdjson::F_ATOM_ERROR:
-    case simdjson::N_ATOM_ERROR:
-      return {BadReason::kParseError, "a bare word is not true, false or null"};
+      return ParseError("a string is not closed");
     default:
-      return {BadReason::kParseError,
-              "the structure is broken: a comma, brace, name or value is missing or too many"};
+      return ParseError(kBrokenStructure);
   }
 }
 
 }  // namespace
 
-JsonDocument::JsonDocument(size_t max_depth) : max_depth_(max_depth) {}
+JsonDocument::JsonDocument(size_t max_depth) : open_(max_depth) {}
 JsonDocument::~JsonDocument() = default;
-
-int JsonDocument::ParsePadded(const char* text, size_t size) {
-  const bool shrink = capacity_ > kKeptCapacity && size <= kKeptCapacity;
-  if (capacity_ < size || shrink || parser_ == nullptr) {
-    capacity_ = std::max(kFirstCapacity, std::bit_ceil(size));
-    parser_ = std::make_unique<simdjson::dom::parser>();
-    // simdjson's limit is one more than the objects and arrays that may be open at once, empty ones not counted.
-    simdjson::error_code error = parser_->allocate(capacity_, max_depth_ + 1);
-    if (error == simdjson::SUCCESS) error = parser_->doc.allocate(capacity_);
-    if (error != simdjson::SUCCESS) {
-      parser_ = nullptr;
-      return error;
-    }
-  }
-  return parser_->parse(text, size, /*realloc_if_needed=*/false).error();
-}
 
 std::optional<JsonDocument::Error> JsonDocument::Parse(std::string_view text, bool padded) {
   if (text.empty()) return ErrorOf(simdjson::EMPTY);
   if (text.starts_with("\xEF\xBB\xBF")) {
-    return Error{BadReason::kParseError, "the document begins with a byte order mark"};
+    return ParseError("the document begins with a byte order mark");
   }
-  text_ = padded ? text.data() : CopyPadded(text.data(), text.size(), &copy_);
-  int error = ParsePadded(text_, text.size());
-  if (error == simdjson::NUMBER_ERROR) {
-    // Valid, perhaps, but past 64 bits. The blanked copy has the same tokens at the same places.
-    CopyPadded(text_, text.size(), &blanked_);
-    if (BlankNumbers(blanked_.data(), blanked_.data() + text.size())) {
-      error = ParsePadded(blanked_.data(), text.size());
-    }
+  if (!padded) {
+    copy_.assign(text);
+    copy_.append(kRecordPadding, ' ');
+    text = {copy_.data(), text.size()};
   }
-  if (error != simdjson::SUCCESS) return ErrorOf(static_cast<simdjson::error_code>(error));
-  starts_ = parser_->implementation->structural_indexes.get();
-  token_count_ = parser_->implementation->n_structural_indexes;
-  if (Kind(0) != '{') return Error{BadReason::kNotAnObject, "the document is not a JSON object"};
-  // Two bytes a level at least, so that short documents need not be looked through.
-  if (text.size() > 2 * max_depth_ && IsTooDeep()) return ErrorOf(simdjson::DEPTH_ERROR);
+  text_ = text.data();
+  if (std::optional<Error> error = FindTokens(text); error.has_value()) return error;
   has_escapes_ = std::memchr(text_, '\\', text.size()) != nullptr;
+  if (std::optional<Error> error = CheckGrammar(); error.has_value()) return error;
+  if (Kind(0) != '{') return Error{BadReason::kNotAnObject, "the document is not a JSON object"};
   return std::nullopt;
 }
 
-bool JsonDocument::IsTooDeep() const {
-  size_t depth = 0;
-  for (uint32_t i = 0; i < token_count_; ++i) {
-    const char kind = Kind(i);
-    if (kind == '{' || kind == '[') {
-      if (++depth > max_depth_) return true;
-    } else if (kind == '}' || kind == ']') {
-      --depth;
+std::optional<JsonDocument::Error> JsonDocument::FindTokens(std::string_view text) {
+  const bool shrink = capacity_ > kKeptCapacity && text.size() <= kKeptCapacity;
+  if (capacity_ < text.size() || shrink) [[unlikely]] {
+    capacity_ = std::max(kFirstCapacity, std::bit_ceil(text.size()));
+    const simdjson::error_code error =
+        simdjson::get_active_implementation()->create_dom_parser_implementation(
+            capacity_, /*max_depth=*/1, scanner_);
+    if (error != simdjson::SUCCESS) {
+      capacity_ = 0;
+      return ErrorOf(error);
     }
   }
-  return false;
+  const simdjson::error_code error = scanner_->stage1(reinterpret_cast<const uint8_t*>(text.data()),
+                                                      text.size(), simdjson::stage1_mode::regular);
+  if (error != simdjson::SUCCESS) return ErrorOf(error);
+  starts_ = scanner_->structural_indexes.get();
+  token_count_ = scanner_->n_structural_indexes;
+  return std::nullopt;
+}
+
+// What is wrong with a token that should be a string, number, true, false or null.
+inline const char* JsonDocument::ScalarProblem(uint32_t i) const {
+  const std::string_view token = Text(i, i + 1);
+  // One branch for the two most common kinds, so that their order cannot be mispredicted.
+  if (((token[0] == '"') & !has_escapes_) | IsShortInteger(token)) [[likely]]
+    return nullptr;
+  switch (token[0]) {
+    case '"':
+      if (!has_escapes_ || AreEscapesValid(token.substr(1, token.size() - 2))) return nullptr;
+      return "a string has a bad escape";
+    case 't':
+      return token == "true" ? nullptr : "a bare word is not true, false or null";
+    case 'f':
+      return token == "false" ? nullptr : "a bare word is not true, false or null";
+    case 'n':
+      return token == "null" ? nullptr : "a bare word is not true, false or null";
+    case '-':
+    case '0':
+    case '1':
+    case '2':
+    case '3':
+    case '4':
+    case '5':
+    case '6':
+    case '7':
+    case '8':
+    case '9':
+      return IsNumber(token.data(), token.data() + token.size()) ? nullptr
+                                                                 : "a number is malformed";
+    default:
+      return kBrokenStructure;
+  }
+}
+
+// A loop over the values and what stands between them. The last token of a document whose first
+// opens a bracket is known to close one, so that only the step from one value to the next can run
+// into the end.
+std::optional<JsonDocument::Error> JsonDocument::CheckGrammar() {
+  uint32_t i = 0;
+  size_t depth = 0;
+  bool in_object = false;
+  const char first = Kind(0);
+  const char last = Kind(token_count_ - 1);
+  if ((first == '{' || first == '[') && last != '}' && last != ']') {
+    return ParseError("an object or array is not closed");
+  }
+  while (true) {
+    if (in_object) {
+      if (Kind(i) != '"' || Kind(i + 1) != ':') return ParseError(kBrokenStructure);
+      if (has_escapes_ && !AreEscapesValid(Quoted(i))) {
+        return ParseError("a string has a bad escape");
+      }
+      i += 2;
+    }
+    const char kind = Kind(i);
+    if (kind == '{' || kind == '[') {
+      if (depth == open_.size())
+        return Error{BadReason::kTooDeep, "the document is nested too deep"};
+      open_[depth++] = kind;
+      in_object = kind == '{';
+      ++i;
+      // `]` is `[` + 2, as `}` is `{` + 2.
+      if (Kind(i) != kind + 2) continue;
+    } else {
+      if (const char* problem = ScalarProblem(i); problem != nullptr) return ParseError(problem);
+      ++i;
+    }
+    while (depth > 0 && i < token_count_ && Kind(i) == open_[depth - 1] + 2) {
+      ++i;
+      --depth;
+    }
+    if (depth == 0 || i == token_count_) break;
+    if (Kind(i++) != ',') return ParseError(kBrokenStructure);
+    in_object = open_[depth - 1] == '{';
+  }
+  if (depth > 0 || i < token_count_) return ParseError(kBrokenStructure);
+  return std::nullopt;
 }
 
 uint32_t JsonDocument::SkipContainer(uint32_t i) const {
@@ -209,22 +278,33 @@ size_t UnescapeJson(std::string_view escaped, char* out) {
     const char code = p[1];
     p += 2;
     switch (code) {
-      case 'b': *out++ = '\b'; break;
-      case 'f': *out++ = '\f'; break;
-      case 'n': *out++ = '\n'; break;
-      case 'r': *out++ = '\r'; break;
-      case 't': *out++ = '\t'; break;
+      case 'b':
+        *out++ = '\b';
+        break;
+      case 'f':
+        *out++ = '\f';
+        break;
+      case 'n':
+        *out++ = '\n';
+        break;
+      case 'r':
+        *out++ = '\r';
+        break;
+      case 't':
+        *out++ = '\t';
+        break;
       case 'u': {
         uint32_t code_point = HexDigits(p);
         p += 4;
-        if (code_point >= 0xD800 && code_point < 0xDC00) {
+        if (IsHighSurrogate(code_point)) {
           code_point = 0x10000 + ((code_point - 0xD800) << 10) + (HexDigits(p + 2) - 0xDC00);
           p += 6;
         }
         out = AppendUtf8(code_point, out);
         break;
       }
-      default: *out++ = code;  // a quote, a backslash or a slash
+      default:
+        *out++ = code;  // a quote, a backslash or a slash
     }
   }
   return static_cast<size_t>(out - begin);

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "absl/strings/charconv.h"
+#include "tidemark/operators/formats/json_digits.h"
 #include "tidemark/operators/rows/text.h"
 
 namespace tidemark {
@@ -21,15 +22,19 @@ bool IsNumber(std::string_view token) {
   return token[0] == '-' || (token[0] >= '0' && token[0] <= '9');
 }
 
+// The token is followed by readable padding (JsonDocument::Text).
 JsonOutcome ReadInt64(std::string_view token, int64_t* out) {
   const bool negative = token[0] == '-';
   const std::string_view digits = token.substr(negative);
-  uint64_t value = 0;
-  if (digits.size() <= 18) [[likely]] {
-    for (char c : digits) {
-      const unsigned digit = static_cast<unsigned char>(c - '0');
-      if (digit > 9) return JsonOutcome::kWrongType;
-      value = value * 10 + digit;
+  if (digits.size() <= 16) [[likely]] {
+    const size_t low_count = std::min<size_t>(digits.size(), 8);
+    const uint64_t low = LoadDigits(digits.data() + digits.size() - low_count, low_count);
+    if (!AreDigits(low)) return JsonOutcome::kWrongType;
+    uint64_t value = DigitsValue(low);
+    if (digits.size() > 8) {
+      const uint64_t high = LoadDigits(digits.data(), digits.size() - 8);
+      if (!AreDigits(high)) return JsonOutcome::kWrongType;
+      value += DigitsValue(high) * 100'000'000;
     }
     *out = negative ? -static_cast<int64_t>(value) : static_cast<int64_t>(value);
     return JsonOutcome::kStored;
@@ -113,9 +118,12 @@ std::optional<int64_t> ToUtc(int64_t local, const absl::TimeZone& zone) {
 // Digits after the point of a microsecond count written in this unit.
 int MicrosScale(TimeEncoding encoding) {
   switch (encoding) {
-    case TimeEncoding::kEpochSeconds: return 6;
-    case TimeEncoding::kEpochMillis: return 3;
-    default: return 0;
+    case TimeEncoding::kEpochSeconds:
+      return 6;
+    case TimeEncoding::kEpochMillis:
+      return 3;
+    default:
+      return 0;
   }
 }
 
@@ -182,9 +190,12 @@ JsonOutcome JsonField::Store(const JsonDocument& document, JsonValue value, Aren
   const std::string_view token = document.Text(value);
   if (token[0] == 'n') return JsonOutcome::kNull;
   switch (field_.type.id) {
-    case TypeId::kBool: return ReadBool(token, column->mutable_values<uint8_t>() + row);
-    case TypeId::kInt32: return ReadInt32(token, column->mutable_values<int32_t>() + row);
-    case TypeId::kInt64: return ReadInt64(token, column->mutable_values<int64_t>() + row);
+    case TypeId::kBool:
+      return ReadBool(token, column->mutable_values<uint8_t>() + row);
+    case TypeId::kInt32:
+      return ReadInt32(token, column->mutable_values<int32_t>() + row);
+    case TypeId::kInt64:
+      return ReadInt64(token, column->mutable_values<int64_t>() + row);
     case TypeId::kDouble:
       return StoreDouble(document, token, column->mutable_values<double>() + row);
     case TypeId::kDecimal:
@@ -193,7 +204,8 @@ JsonOutcome JsonField::Store(const JsonDocument& document, JsonValue value, Aren
       return StoreText(document, value, arena, column->mutable_values<std::string_view>() + row);
     case TypeId::kBytes:
       return StoreBytes(document, token, arena, column->mutable_values<std::string_view>() + row);
-    case TypeId::kDate: return StoreDate(document, token, column->mutable_values<int32_t>() + row);
+    case TypeId::kDate:
+      return StoreDate(document, token, column->mutable_values<int32_t>() + row);
     case TypeId::kTimestamp:
       return StoreTimestamp(document, token, column->mutable_values<int64_t>() + row);
   }
@@ -214,8 +226,7 @@ JsonOutcome JsonField::StoreDecimal(const JsonDocument& document, std::string_vi
                                     Int128* out) {
   if (!IsNumber(token) && !IsString(token)) return JsonOutcome::kWrongType;
   const std::string_view text = IsString(token) ? StringOf(document, token) : token;
-  const std::optional<Int128> value =
-      ParseDecimal(text, field_.type.precision, field_.type.scale);
+  const std::optional<Int128> value = ParseDecimal(text, field_.type.precision, field_.type.scale);
   if (value.has_value()) {
     *out = *value;
     return JsonOutcome::kStored;

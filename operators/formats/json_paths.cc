@@ -37,8 +37,8 @@ std::string_view CopyReadable(std::string_view name, std::string* buffer) {
 
 absl::StatusOr<std::vector<std::string>> JsonPaths::ParsePointer(std::string_view pointer) {
   if (pointer.empty() || pointer[0] != '/') {
-    return absl::InvalidArgumentError(
-        fmt::format("'{}' is no JSON pointer: it must begin with '/', as /payload/after/id", pointer));
+    return absl::InvalidArgumentError(fmt::format(
+        "'{}' is no JSON pointer: it must begin with '/', as /payload/after/id", pointer));
   }
   std::vector<std::string> names;
   for (size_t i = 0; i < pointer.size(); ++i) {
@@ -83,11 +83,18 @@ void JsonPaths::Finish() {
   std::string buffer;
   for (Node& node : nodes_) {
     if (node.children.empty()) continue;
-    node.table.resize(std::bit_ceil(node.children.size() * 4));
+    const uint32_t elsewhere = static_cast<uint32_t>(path_count_);
+    node.table.resize(std::bit_ceil(node.children.size() * 8), Entry{.place = elsewhere});
     for (uint32_t i = 0; i < node.children.size(); ++i) {
       const std::string_view name = CopyReadable(node.children[i].name, &buffer);
-      const Entry entry = {Load(name.data(), name.size()), LoadTail(name),
-                           static_cast<uint32_t>(name.size()), node.children[i].node, i};
+      const Node& child = nodes_[node.children[i].node];
+      const Entry entry = {
+          .head = Load(name.data(), name.size()),
+          .tail = LoadTail(name),
+          .size = static_cast<uint32_t>(name.size()),
+          .node = node.children[i].node,
+          .place = child.children.empty() ? static_cast<uint32_t>(child.place) : kInner,
+          .child = i};
       size_t slot = HashName(entry.head, entry.tail, entry.size);
       while (node.table[slot & (node.table.size() - 1)].node != 0) ++slot;
       node.table[slot & (node.table.size() - 1)] = entry;
@@ -95,30 +102,30 @@ void JsonPaths::Finish() {
   }
 }
 
-uint32_t JsonPaths::FindChild(const Node& node, std::string_view name) const {
+inline const JsonPaths::Entry& JsonPaths::FindChild(const Node& node, std::string_view name) const {
   const uint64_t head = Load(name.data(), name.size());
   const uint64_t tail = LoadTail(name);
   const size_t mask = node.table.size() - 1;
   for (size_t slot = HashName(head, tail, name.size());; ++slot) {
     const Entry& entry = node.table[slot & mask];
-    if (entry.node == 0) return 0;
-    if (entry.head != head || entry.tail != tail || entry.size != name.size()) continue;
-    if (name.size() <= 16 || node.children[entry.child].name == name) return entry.node;
+    // One branch for a wanted member and an unwanted one, so that their order cannot be
+    // mispredicted.
+    const bool same = (entry.head == head) & (entry.tail == tail) & (entry.size == name.size());
+    if (!(same | (entry.node == 0))) continue;
+    if (name.size() <= 16 || entry.node == 0 || node.children[entry.child].name == name) {
+      return entry;
+    }
   }
 }
 
-uint32_t JsonPaths::FindMember(const JsonDocument& document, const Node& node,
-                               uint32_t name_token) {
-  std::string_view name = document.Quoted(name_token);
-  if (document.has_escapes() && name.find('\\') != std::string_view::npos) [[unlikely]] {
-    unescaped_.resize(name.size() + 8);
-    name = {unescaped_.data(), UnescapeJson(name, unescaped_.data())};
-  }
-  return FindChild(node, name);
+std::string_view JsonPaths::Unescaped(std::string_view name) {
+  unescaped_.resize(name.size() + 8);
+  return {unescaped_.data(), UnescapeJson(name, unescaped_.data())};
 }
 
 void JsonPaths::Locate(const JsonDocument& document, JsonValue* found) {
   std::fill_n(found, path_count_, JsonValue{});
+  if (path_count_ == 0) return;
   WalkObject(document, nodes_[0], 0, found);
 }
 
@@ -126,9 +133,11 @@ uint32_t JsonPaths::WalkObject(const JsonDocument& document, const Node& node, u
                                JsonValue* found) {
   if (document.Kind(++i) == '}') return i + 1;
   while (true) {
-    const uint32_t member = FindMember(document, node, i);
-    i += 2;  // the name and its colon
-    i = member == 0 ? document.Skip(i) : Take(document, nodes_[member], i, found);
+    std::string_view name = document.Quoted(i);
+    if (document.has_escapes() && name.find('\\') != std::string_view::npos) [[unlikely]] {
+      name = Unescaped(name);
+    }
+    i = Take(document, FindChild(node, name), i + 2, found);  // past the name and its colon
     if (document.Kind(i++) == '}') return i;
   }
 }
@@ -141,23 +150,35 @@ uint32_t JsonPaths::WalkArray(const JsonDocument& document, const Node& node, ui
     name.clear();
     fmt::format_to(std::back_inserter(name), "{}", index);
     name.reserve(name.size() + 8);
-    const uint32_t element = FindChild(node, {name.data(), name.size()});
-    i = element == 0 ? document.Skip(i) : Take(document, nodes_[element], i, found);
+    i = Take(document, FindChild(node, {name.data(), name.size()}), i, found);
     if (document.Kind(i++) == ']') return i;
   }
 }
 
-uint32_t JsonPaths::Take(const JsonDocument& document, const Node& node, uint32_t i,
-                         JsonValue* found) {
+// What is not wanted has a place of its own behind the others, which costs less than not to store
+// it.
+inline uint32_t JsonPaths::Take(const JsonDocument& document, const Entry& entry, uint32_t i,
+                                JsonValue* found) {
+  if (entry.place == kInner) return Enter(document, nodes_[entry.node], i, found);
+  const uint32_t next = document.Skip(i);
+  found[entry.place] = {i, next};
+  return next;
+}
+
+uint32_t JsonPaths::Enter(const JsonDocument& document, const Node& node, uint32_t i,
+                          JsonValue* found) {
   // An earlier member of the same name may have left values here.
   for (uint32_t place : node.below) found[place] = {};
   uint32_t next;
-  if (!node.table.empty() && document.Kind(i) == '{') {
-    next = WalkObject(document, node, i, found);
-  } else if (!node.table.empty() && document.Kind(i) == '[') {
-    next = WalkArray(document, node, i, found);
-  } else {
-    next = document.Skip(i);
+  switch (document.Kind(i)) {
+    case '{':
+      next = WalkObject(document, node, i, found);
+      break;
+    case '[':
+      next = WalkArray(document, node, i, found);
+      break;
+    default:
+      next = i + 1;
   }
   if (node.place >= 0) found[node.place] = {i, next};
   return next;

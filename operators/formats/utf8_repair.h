@@ -6,8 +6,8 @@
 
 namespace tidemark {
 
-/// `bytes` as valid UTF-8, for text columns that show raw bytes (`_corrupt_record`, header values): each byte that is not part
-/// of a valid sequence becomes U+FFFD.
+/// `bytes` as valid UTF-8, for text columns that show raw bytes (`_corrupt_record`, header values):
+/// each byte that is not part of a valid sequence becomes U+FFFD.
 std::string RepairUtf8(std::string_view bytes);
 
 }  // namespace tidemark

@@ -14,8 +14,9 @@
 
 namespace tidemark {
 
-/// Records whose bytes lie one after another, as in a fetch buffer (`padded`, with other bytes behind the last one), or each in
-/// memory of exactly its own size, so that a sanitizer sees a read past its end.
+/// Records whose bytes lie one after another, as in a fetch buffer (`padded`, with other bytes
+/// behind the last one), or each in memory of exactly its own size, so that a sanitizer sees a read
+/// past its end.
 class TestRecords {
  public:
   TestRecords(const std::vector<std::string>& values, bool padded) {
@@ -49,7 +50,8 @@ class TestRecords {
   std::vector<std::unique_ptr<char[]>> memory_;
 };
 
-/// A row a line, as a JSON array, then a line for each bad record: `bad 3 wrong_type: field 'a': ...`.
+/// A row a line, as a JSON array, then a line for each bad record: `bad 3 wrong_type: field 'a':
+/// ...`.
 inline std::string Text(const RowBatch& batch, const std::vector<BadRecord>& bad) {
   std::string text;
   for (size_t row = 0; row < batch.num_rows(); ++row) {
@@ -61,8 +63,8 @@ inline std::string Text(const RowBatch& batch, const std::vector<BadRecord>& bad
     text += "]\n";
   }
   for (const BadRecord& record : bad) {
-    text += std::string("bad ") + std::to_string(record.index) + ' ' + std::string(BadReasonName(record.reason)) +
-            ": " + record.detail + '\n';
+    text += std::string("bad ") + std::to_string(record.index) + ' ' +
+            std::string(BadReasonName(record.reason)) + ": " + record.detail + '\n';
   }
   return text;
 }
@@ -91,7 +93,8 @@ inline std::string DecodeText(const Schema& schema, const std::vector<std::strin
   return DecodeText(Json(schema), values, keep_bad_rows);
 }
 
-/// The one value of the one field `v` that `{"v":<value>}` gives, or what is bad about it: `wrong_type: field 'v': ...`.
+/// The one value of the one field `v` that `{"v":<value>}` gives, or what is bad about it:
+/// `wrong_type: field 'v': ...`.
 inline std::string DecodeValue(const Schema& schema, const std::string& value) {
   const std::string text = DecodeText(schema, {std::string("{\"v\":") + value + "}"});
   if (text.starts_with("bad 0 ")) return text.substr(6, text.size() - 7);

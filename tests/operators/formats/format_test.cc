@@ -20,11 +20,13 @@ TEST(FormatTest, AnUnknownFormatIsRefused) {
   spec.name = "xml";
   const auto decoder = MakeDecoder(spec);
   EXPECT_TRUE(absl::IsInvalidArgument(decoder.status()));
-  EXPECT_EQ(std::string(decoder.status().message()), "there is no format 'xml'; the formats are: json");
+  EXPECT_EQ(std::string(decoder.status().message()),
+            "there is no format 'xml'; the formats are: json");
 }
 
 TEST(FormatTest, AWrongSchemaIsRefused) {
-  for (const Schema& schema : {Schema(), Schema().Int64("a").String("a"), Schema().Decimal("d", 39, 0), Schema().Int64("")}) {
+  for (const Schema& schema : {Schema(), Schema().Int64("a").String("a"),
+                               Schema().Decimal("d", 39, 0), Schema().Int64("")}) {
     EXPECT_TRUE(absl::IsInvalidArgument(MakeDecoder(Json(schema)).status())) << schema.ToString();
   }
 }

@@ -18,8 +18,8 @@ std::string Double(const std::string& v) { return DecodeValue(V(DataType::Double
 std::string String(const std::string& v) { return DecodeValue(V(DataType::String()), v); }
 std::string Time(const std::string& v) { return DecodeValue(V(DataType::Timestamp()), v); }
 std::string Decimal(int precision, int scale, const std::string& v) {
-  return DecodeValue(V(DataType::Decimal(static_cast<uint8_t>(precision), static_cast<uint8_t>(scale))),
-                     v);
+  return DecodeValue(
+      V(DataType::Decimal(static_cast<uint8_t>(precision), static_cast<uint8_t>(scale))), v);
 }
 
 TEST(JsonFieldTest, NullIsNullForEveryType) {
@@ -48,14 +48,17 @@ TEST(JsonFieldTest, IntegersAtTheirLimits) {
   EXPECT_EQ(Int64("9223372036854775807"), "9223372036854775807");
   EXPECT_EQ(Int64("-9223372036854775808"), "-9223372036854775808");
   for (int digits = 1; digits <= 18; ++digits) {
-    const std::string number = std::string("123456789012345678").substr(0, static_cast<size_t>(digits));
+    const std::string number =
+        std::string("123456789012345678").substr(0, static_cast<size_t>(digits));
     EXPECT_EQ(Int64(number), number);
     EXPECT_EQ(Int64(std::string("-") + number), std::string("-") + number);
-    EXPECT_EQ(Int64(std::string(static_cast<size_t>(digits), '9')), std::string(static_cast<size_t>(digits), '9'));
+    EXPECT_EQ(Int64(std::string(static_cast<size_t>(digits), '9')),
+              std::string(static_cast<size_t>(digits), '9'));
   }
   for (const char* large : {"9223372036854775808", "-9223372036854775809", "18446744073709551615",
                             "18446744073709551616", "123456789012345678901234567890"}) {
-    EXPECT_EQ(Int64(large), std::string("out_of_range: field 'v': ") + large + " does not fit int64");
+    EXPECT_EQ(Int64(large),
+              std::string("out_of_range: field 'v': ") + large + " does not fit int64");
   }
   EXPECT_EQ(Int32("2147483647"), "2147483647");
   EXPECT_EQ(Int32("-2147483648"), "-2147483648");
@@ -65,8 +68,8 @@ TEST(JsonFieldTest, IntegersAtTheirLimits) {
 }
 
 TEST(JsonFieldTest, AnIntegerHasNoFractionAndNoExponent) {
-  for (const char* wrong : {"1.0", "1.5", "1e3", "1E3", "-1.0", "0.0", "123456789012345678901.5", "1e400",
-                            "\"1\"", "true", "[1]", "{\"a\":1}", "\"\""}) {
+  for (const char* wrong : {"1.0", "1.5", "1e3", "1E3", "-1.0", "0.0", "123456789012345678901.5",
+                            "1e400", "\"1\"", "true", "[1]", "{\"a\":1}", "\"\""}) {
     EXPECT_EQ(Int64(wrong), std::string("wrong_type: field 'v': ") + wrong + " is no int64");
     EXPECT_EQ(Int32(wrong), std::string("wrong_type: field 'v': ") + wrong + " is no int32");
   }
@@ -87,9 +90,11 @@ TEST(JsonFieldTest, Doubles) {
   EXPECT_EQ(Double("0e999999999999"), "0.0");
   EXPECT_EQ(Double(std::string("1") + std::string(300, '0')), "1.0E300");
   EXPECT_EQ(Double(std::string("0.") + std::string(400, '0') + "1"), "0.0");
-  for (const std::string& large : {std::string("1e400"), std::string("-1e400"), std::string("1.7976931348623159e308"),
-                                   "1" + std::string(400, '0'), std::string("1e99999999999999999999")}) {
-    EXPECT_THAT(Double(large), StartsWith(std::string("out_of_range: field 'v': ") + large.substr(0, 64)));
+  for (const std::string& large :
+       {std::string("1e400"), std::string("-1e400"), std::string("1.7976931348623159e308"),
+        "1" + std::string(400, '0'), std::string("1e99999999999999999999")}) {
+    EXPECT_THAT(Double(large),
+                StartsWith(std::string("out_of_range: field 'v': ") + large.substr(0, 64)));
   }
 }
 
@@ -130,14 +135,19 @@ TEST(JsonFieldTest, DecimalsAreExact) {
 }
 
 TEST(JsonFieldTest, DecimalsThatDoNotFit) {
-  for (const std::string& large : {std::string("100.00"), std::string("99.995"), std::string("-100"), std::string("1e2"),
-                                   std::string("1e999999999"), std::string("1") + std::string(60, '0'), std::string("\"100\""),
-                                   std::string("1e400")}) {
-    EXPECT_EQ(Decimal(4, 2, large), std::string("out_of_range: field 'v': ") + large + " does not fit decimal(4,2)");
+  for (const std::string& large :
+       {std::string("100.00"), std::string("99.995"), std::string("-100"), std::string("1e2"),
+        std::string("1e999999999"), std::string("1") + std::string(60, '0'), std::string("\"100\""),
+        std::string("1e400")}) {
+    EXPECT_EQ(Decimal(4, 2, large),
+              std::string("out_of_range: field 'v': ") + large + " does not fit decimal(4,2)");
   }
-  EXPECT_THAT(Decimal(38, 0, "100000000000000000000000000000000000000"), StartsWith("out_of_range"));
-  for (const char* wrong : {"\"abc\"", "\"\"", "\"1.2.3\"", "\"NaN\"", "\"Infinity\"", "\"inf\"", "\"1 \"", "true", "[]", "{}"}) {
-    EXPECT_EQ(Decimal(4, 2, wrong), std::string("wrong_type: field 'v': ") + wrong + " is no decimal(4,2)");
+  EXPECT_THAT(Decimal(38, 0, "100000000000000000000000000000000000000"),
+              StartsWith("out_of_range"));
+  for (const char* wrong : {"\"abc\"", "\"\"", "\"1.2.3\"", "\"NaN\"", "\"Infinity\"", "\"inf\"",
+                            "\"1 \"", "true", "[]", "{}"}) {
+    EXPECT_EQ(Decimal(4, 2, wrong),
+              std::string("wrong_type: field 'v': ") + wrong + " is no decimal(4,2)");
   }
 }
 
@@ -172,7 +182,8 @@ TEST(JsonFieldTest, BytesAreBase64) {
   EXPECT_EQ(DecodeValue(schema, "\"AAH\\/\""), "\"AAH/\"");
   EXPECT_EQ(DecodeValue(schema, "\"YQ==\""), "\"YQ==\"");
   for (const char* wrong : {"\"a\"", "\"????\"", "1", "[]", "true"}) {
-    EXPECT_EQ(DecodeValue(schema, wrong), std::string("wrong_type: field 'v': ") + wrong + " is no bytes");
+    EXPECT_EQ(DecodeValue(schema, wrong),
+              std::string("wrong_type: field 'v': ") + wrong + " is no bytes");
   }
 }
 
@@ -181,8 +192,10 @@ TEST(JsonFieldTest, Dates) {
   EXPECT_EQ(DecodeValue(schema, "\"2025-01-02\""), "\"2025-01-02\"");
   EXPECT_EQ(DecodeValue(schema, "\"1969-12-31\""), "\"1969-12-31\"");
   EXPECT_EQ(DecodeValue(schema, "\"2024-02-29\""), "\"2024-02-29\"");
-  for (const char* wrong : {"\"2025-02-29\"", "\"2025-13-01\"", "\"x\"", "\"\"", "20250102", "{}", "\"2025-01-02x\""}) {
-    EXPECT_EQ(DecodeValue(schema, wrong), std::string("wrong_type: field 'v': ") + wrong + " is no date");
+  for (const char* wrong :
+       {"\"2025-02-29\"", "\"2025-13-01\"", "\"x\"", "\"\"", "20250102", "{}", "\"2025-01-02x\""}) {
+    EXPECT_EQ(DecodeValue(schema, wrong),
+              std::string("wrong_type: field 'v': ") + wrong + " is no date");
   }
 }
 
@@ -194,16 +207,18 @@ TEST(JsonFieldTest, TimestampsInIso8601) {
   EXPECT_EQ(Time("\"2025-01-02\""), "\"2025-01-02T00:00:00Z\"");
   EXPECT_EQ(Time("\"1969-12-31T23:59:59.999999Z\""), "\"1969-12-31T23:59:59.999999Z\"");
   EXPECT_EQ(Time("\"2025-01-02T10\\u003a15:22Z\""), "\"2025-01-02T10:15:22Z\"");
-  for (const char* wrong : {"\"\"", "\"yesterday\"", "\"2025-01-02T25:00:00Z\"", "\"2025-02-30T00:00:00Z\"", "1735812922",
-                            "1.5", "true", "[]", "\"1000000-13-01T00:00:00Z\""}) {
+  for (const char* wrong :
+       {"\"\"", "\"yesterday\"", "\"2025-01-02T25:00:00Z\"", "\"2025-02-30T00:00:00Z\"",
+        "1735812922", "1.5", "true", "[]", "\"1000000-13-01T00:00:00Z\""}) {
     EXPECT_EQ(Time(wrong), std::string("wrong_type: field 'v': ") + wrong + " is no timestamp");
   }
 }
 
 TEST(JsonFieldTest, TimestampsThatDoNotFitInMicroseconds) {
-  for (const char* far : {"\"+300000-01-01T00:00:00Z\"", "\"-300000-01-01T00:00:00Z\"", "\"294247-01-10T04:00:54.775808Z\"",
-                          "\"999999-12-31T23:59:59Z\""}) {
-    EXPECT_EQ(Time(far), std::string("out_of_range: field 'v': ") + far + " does not fit timestamp");
+  for (const char* far : {"\"+300000-01-01T00:00:00Z\"", "\"-300000-01-01T00:00:00Z\"",
+                          "\"294247-01-10T04:00:54.775808Z\"", "\"999999-12-31T23:59:59Z\""}) {
+    EXPECT_EQ(Time(far),
+              std::string("out_of_range: field 'v': ") + far + " does not fit timestamp");
   }
 }
 
@@ -217,7 +232,8 @@ TEST(JsonFieldTest, TimestampsWithoutZoneAreInTheFieldsZone) {
   EXPECT_EQ(DecodeValue(schema, "\"2025-03-30T02:30:00\""), "\"2025-03-30T01:30:00Z\"");
   // Repeated by the change back: the first one, +02:00.
   EXPECT_EQ(DecodeValue(schema, "\"2025-10-26T02:30:00\""), "\"2025-10-26T00:30:00Z\"");
-  EXPECT_EQ(DecodeValue(schema, "\"1960-01-01T00:00:00.000001\""), "\"1959-12-31T23:00:00.000001Z\"");
+  EXPECT_EQ(DecodeValue(schema, "\"1960-01-01T00:00:00.000001\""),
+            "\"1959-12-31T23:00:00.000001Z\"");
   const auto decoder = MakeDecoder(Json(Schema().Timestamp("v").Zone("Europe/Atlantis")));
   ASSERT_FALSE(decoder.ok());
   EXPECT_TRUE(absl::IsInvalidArgument(decoder.status()));
@@ -240,15 +256,18 @@ TEST(JsonFieldTest, TimestampsAsNumbers) {
   EXPECT_EQ(DecodeValue(millis, "1735812922123.4567"), "\"2025-01-02T10:15:22.123456Z\"");
   EXPECT_EQ(DecodeValue(micros, "1735812922123456"), "\"2025-01-02T10:15:22.123456Z\"");
   EXPECT_EQ(DecodeValue(micros, "-1.5"), "\"1969-12-31T23:59:59.999998Z\"");
-  EXPECT_THAT(DecodeValue(micros, "9223372036854775807"), StartsWith("\"+294247-01-10T04:00:54.775807Z"));
-  for (const char* large : {"9223372036855", "-9223372036855", "9223372036854.775808", "1e30", "1e400", "99999999999999999999"}) {
+  EXPECT_THAT(DecodeValue(micros, "9223372036854775807"),
+              StartsWith("\"+294247-01-10T04:00:54.775807Z"));
+  for (const char* large : {"9223372036855", "-9223372036855", "9223372036854.775808", "1e30",
+                            "1e400", "99999999999999999999"}) {
     EXPECT_EQ(DecodeValue(seconds, large),
               std::string("out_of_range: field 'v': ") + large + " does not fit timestamp");
   }
   EXPECT_THAT(DecodeValue(micros, "9223372036854775808"), StartsWith("out_of_range"));
   EXPECT_THAT(DecodeValue(millis, "9223372036854776"), StartsWith("out_of_range"));
   for (const char* wrong : {"\"1735812922\"", "\"2025-01-02T10:15:22Z\"", "true", "[1]"}) {
-    EXPECT_EQ(DecodeValue(seconds, wrong), std::string("wrong_type: field 'v': ") + wrong + " is no timestamp");
+    EXPECT_EQ(DecodeValue(seconds, wrong),
+              std::string("wrong_type: field 'v': ") + wrong + " is no timestamp");
   }
 }
 
@@ -257,7 +276,8 @@ TEST(JsonFieldTest, ComplaintsAreShortAndInOneLine) {
             "wrong_type: field 'v': \"" + std::string(63, 'x') + "... is no int64");
   std::string umlauts;
   for (int i = 0; i < 100; ++i) umlauts += "ä";
-  EXPECT_EQ(Int64(std::string("\"") + umlauts + "\""), std::string("wrong_type: field 'v': \"") + umlauts.substr(0, 126) + "... is no int64");
+  EXPECT_EQ(Int64(std::string("\"") + umlauts + "\""),
+            std::string("wrong_type: field 'v': \"") + umlauts.substr(0, 126) + "... is no int64");
   EXPECT_EQ(Int64("[1,\n\t2]"), "wrong_type: field 'v': [1,\\x0a\\x092] is no int64");
   EXPECT_EQ(Int64("\"\x7f\""), "wrong_type: field 'v': \"\\x7f\" is no int64");
 }

@@ -56,7 +56,8 @@ TEST(RecordColumnsTest, ComeFromTheRecord) {
   std::vector<BadRecord> bad;
   const std::string first = R"([1,"a2V5","orders",3,41,null,"{}"])";
   const std::string second = R"([null,null,"orders",3,43,"2025-01-02T10:15:22.123Z",)";
-  const std::string headers = "\"{\\\"trace\\\":\\\"a\\\\\\\"b\\\",\\\"bin\uFFFD\\\":\\\"\uFFFD\\\"}\"]";
+  const std::string headers =
+      "\"{\\\"trace\\\":\\\"a\\\\\\\"b\\\",\\\"bin\uFFFD\\\":\\\"\uFFFD\\\"}\"]";
   const std::string third = R"([2,"","orders",3,44,null,)";
   EXPECT_EQ(Text((*decoder)->Decode(raw, true, &bad), {}),
             first + "\n" + second + headers + "\n" + third + headers + "\n");
@@ -68,9 +69,14 @@ TEST(RecordColumnsTest, HeadersAreAskedForOnlyIfWanted) {
   const auto owner = std::make_shared<HeaderOwner>();
   const RawRecords& raw = Fill(records, owner);
   std::vector<BadRecord> bad;
-  EXPECT_EQ(Text((*MakeDecoder(Json(Schema().Add(KafkaColumns()[3]))))->Decode(raw, false, &bad), bad), "[41]\n[43]\n[44]\n");
+  EXPECT_EQ(
+      Text((*MakeDecoder(Json(Schema().Add(KafkaColumns()[3]))))->Decode(raw, false, &bad), bad),
+      "[41]\n[43]\n[44]\n");
   EXPECT_EQ(owner->asked, 0);
-  EXPECT_EQ(Text((*MakeDecoder(Json(Schema().Add(KafkaColumns()[5]))))->Decode(raw, false, &bad), bad).substr(0, 7), "[\"{}\"]\n");
+  EXPECT_EQ(
+      Text((*MakeDecoder(Json(Schema().Add(KafkaColumns()[5]))))->Decode(raw, false, &bad), bad)
+          .substr(0, 7),
+      "[\"{}\"]\n");
   EXPECT_EQ(owner->asked, 3);
 }
 
@@ -87,15 +93,17 @@ TEST(RecordColumnsTest, AHiddenColumnOfAnotherTypeIsRefused) {
   field.type = DataType::String();
   const auto columns = RecordColumns::Find(Schema().Add(field));
   ASSERT_TRUE(absl::IsInvalidArgument(columns.status()));
-  EXPECT_EQ(std::string(columns.status().message()), "the hidden column 'kafka_offset' is int64, not string");
+  EXPECT_EQ(std::string(columns.status().message()),
+            "the hidden column 'kafka_offset' is int64, not string");
 }
 
 TEST(RecordColumnsTest, TextsOutliveTheRecords) {
   auto records = std::make_unique<TestRecords>(std::vector<std::string>{"{}", "{}", "{}"}, true);
   const RawRecords& raw = Fill(*records, nullptr);
   std::vector<BadRecord> bad;
-  const std::vector<ColumnPtr> columns =
-      (*MakeDecoder(Json(WithKafkaColumns(Schema().Int64("v")))))->Decode(raw, false, &bad).columns();
+  const std::vector<ColumnPtr> columns = (*MakeDecoder(Json(WithKafkaColumns(Schema().Int64("v")))))
+                                             ->Decode(raw, false, &bad)
+                                             .columns();
   records.reset();
   EXPECT_EQ(columns[1]->text(0), "key");
   EXPECT_EQ(columns[2]->text(2), "orders");

@@ -11,7 +11,8 @@ namespace tidemark {
 namespace {
 
 TEST(Utf8RepairTest, LeavesValidTextAlone) {
-  for (const std::string text : {"", "abc", "Grüße €😀", "\x7f\x01"}) EXPECT_EQ(RepairUtf8(text), text);
+  for (const std::string text : {"", "abc", "Grüße €😀", "\x7f\x01"})
+    EXPECT_EQ(RepairUtf8(text), text);
 }
 
 TEST(Utf8RepairTest, ReplacesEachByteThatIsNotPartOfACharacter) {
@@ -28,7 +29,9 @@ TEST(Utf8RepairTest, RandomBytesBecomeValid) {
   std::mt19937 random(seed);
   for (int i = 0; i < 20'000; ++i) {
     std::string bytes(random() % 12, '\0');
-    for (char& c : bytes) c = static_cast<char>(random() % 3 == 0 ? random() : "\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80x"[random() % 10]);
+    for (char& c : bytes)
+      c = static_cast<char>(
+          random() % 3 == 0 ? random() : "\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80x"[random() % 10]);
     EXPECT_TRUE(IsValidUtf8(RepairUtf8(bytes)));
   }
 }
