@@ -85,8 +85,9 @@ absl::StatusOr<std::unique_ptr<Transform>> MakeWatermarkObserver(
                     absl::FormatDuration(max_future_skew)));
   }
   const size_t index = *input->Find(column);
-  return std::make_unique<WatermarkObserver>(index, std::move(input),
-                                             absl::ToInt64Microseconds(max_future_skew));
+  return std::make_unique<WatermarkObserver>(
+      index, std::move(input),
+      absl::ToInt64Microseconds(absl::Ceil(max_future_skew, absl::Microseconds(1))));
 }
 
 }  // namespace tidemark
