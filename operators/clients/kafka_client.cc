@@ -1,0 +1,367 @@
+#include "tidemark/operators/clients/kafka_client.h"
+
+#include <fmt/format.h>
+#include <librdkafka/rdkafka.h>
+
+#include <array>
+#include <utility>
+
+namespace tidemark {
+namespace {
+
+// How long a question is asked again when brokers are reachable but slow.
+constexpr std::chrono::seconds kPatience{5};
+constexpr std::chrono::milliseconds kLastCommitTimeout{500};
+
+void OnError(rd_kafka_t* /*handle*/, int code, const char* reason, void* opaque) {
+  static_cast<KafkaHandle*>(opaque)->errors().Note(code, reason);
+}
+
+struct DestroyList {
+  void operator()(rd_kafka_topic_partition_list_t* list) const {
+    rd_kafka_topic_partition_list_destroy(list);
+  }
+};
+struct DestroyEvent {
+  void operator()(rd_kafka_event_t* event) const { rd_kafka_event_destroy(event); }
+};
+using PartitionList = std::unique_ptr<rd_kafka_topic_partition_list_t, DestroyList>;
+
+PartitionList ToList(const std::vector<KafkaPosition>& positions) {
+  PartitionList list(rd_kafka_topic_partition_list_new(static_cast<int>(positions.size())));
+  for (const KafkaPosition& position : positions) {
+    rd_kafka_topic_partition_list_add(list.get(), position.topic.c_str(), position.partition)
+        ->offset = position.offset;
+  }
+  return list;
+}
+
+bool IsUnknownPartition(rd_kafka_resp_err_t code) {
+  return code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
+         code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION || code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC;
+}
+
+// One try; DeadlineExceeded if nobody answered in time.
+absl::StatusOr<int32_t> AskPartitionCount(rd_kafka_t* handle, const std::string& topic) {
+  rd_kafka_topic_t* const only = rd_kafka_topic_new(handle, topic.c_str(), nullptr);
+  if (only == nullptr) return KafkaStatus(rd_kafka_last_error(), fmt::format("topic {}", topic));
+  const rd_kafka_metadata_t* metadata = nullptr;
+  const rd_kafka_resp_err_t code = rd_kafka_metadata(
+      handle, 0, only, &metadata, static_cast<int>(KafkaClient::kCallTimeout.count()));
+  rd_kafka_topic_destroy(only);
+  if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+    return KafkaStatus(code, fmt::format("asking for topic {}", topic));
+  rd_kafka_resp_err_t topic_code = RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+  int32_t count = 0;
+  for (int i = 0; i < metadata->topic_cnt; ++i) {
+    if (topic != metadata->topics[i].topic) continue;
+    topic_code = metadata->topics[i].err;
+    count = metadata->topics[i].partition_cnt;
+  }
+  rd_kafka_metadata_destroy(metadata);
+  if (topic_code != RD_KAFKA_RESP_ERR_NO_ERROR)
+    return KafkaStatus(topic_code, fmt::format("topic {}", topic));
+  return count;
+}
+
+absl::Status AskOffsets(rd_kafka_t* handle, int64_t which, std::vector<KafkaPosition>& positions) {
+  const PartitionList list = ToList(positions);
+  for (int i = 0; i < list->cnt; ++i) list->elems[i].offset = which;
+  const rd_kafka_resp_err_t code = rd_kafka_offsets_for_times(
+      handle, list.get(), static_cast<int>(KafkaClient::kCallTimeout.count()));
+  // On a timeout the elements look as if all were well: the code says it.
+  if (code != RD_KAFKA_RESP_ERR_NO_ERROR && !IsUnknownPartition(code))
+    return KafkaStatus(code, "asking for offsets");
+  for (size_t i = 0; i < positions.size(); ++i) {
+    const rd_kafka_topic_partition_t& found = list->elems[i];
+    positions[i].exists = !IsUnknownPartition(found.err);
+    if (!positions[i].exists) continue;
+    if (found.err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+      return KafkaStatus(found.err, fmt::format("asking for the offsets of topic {} partition {}",
+                                                found.topic, found.partition));
+    }
+    if (found.offset < 0) {
+      return absl::DeadlineExceededError(
+          fmt::format("topic {} partition {} has no leader now", found.topic, found.partition));
+    }
+    positions[i].offset = found.offset;
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void KafkaErrors::Note(int code, std::string_view text) {
+  const std::lock_guard lock(mutex_);
+  if (code == RD_KAFKA_RESP_ERR__AUTHENTICATION) login_refused_ = true;
+  // `2/2 brokers are down` says less than what went before it.
+  if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && !last_.empty()) return;
+  last_ = text.substr(0, text.find(" (after "));
+}
+
+void KafkaErrors::Clear() {
+  const std::lock_guard lock(mutex_);
+  last_.clear();
+  login_refused_ = false;
+}
+
+std::string KafkaErrors::last() const {
+  const std::lock_guard lock(mutex_);
+  return last_;
+}
+
+bool KafkaErrors::login_refused() const {
+  const std::lock_guard lock(mutex_);
+  return login_refused_;
+}
+
+absl::StatusOr<std::shared_ptr<KafkaHandle>> KafkaHandle::Make(Kind kind,
+                                                               const KafkaConnection& connection,
+                                                               const Options& options) {
+  KafkaProperties properties = options.defaults;
+  for (const auto& [name, value] : connection.properties) {
+    if (options.fixed.contains(name) || name == "bootstrap.servers" ||
+        name == "metadata.broker.list") {
+      return absl::InvalidArgumentError(fmt::format("option kafka.{} cannot be set: {}", name,
+                                                    options.fixed.contains(name)
+                                                        ? "the engine sets it itself"
+                                                        : "the brokers are given by --brokers"));
+    }
+    properties.insert_or_assign(name, value);
+  }
+  properties.insert(options.fixed.begin(), options.fixed.end());
+  properties.insert_or_assign("bootstrap.servers", connection.brokers);
+
+  std::shared_ptr<KafkaHandle> made(new KafkaHandle(options.delivery_opaque));
+  rd_kafka_conf_t* const conf = rd_kafka_conf_new();
+  std::array<char, 512> error{};
+  for (const auto& [name, value] : properties) {
+    const rd_kafka_conf_res_t result =
+        rd_kafka_conf_set(conf, name.c_str(), value.c_str(), error.data(), error.size());
+    if (result == RD_KAFKA_CONF_OK) continue;
+    rd_kafka_conf_destroy(conf);
+    return absl::InvalidArgumentError(
+        fmt::format("option kafka.{} = '{}': {}", name, value, error.data()));
+  }
+  // What goes wrong is said by statuses; the client's own log is for those who ask for it with
+  // kafka.debug.
+  if (!connection.properties.contains("debug")) rd_kafka_conf_set_log_cb(conf, nullptr);
+  rd_kafka_conf_set_error_cb(conf, OnError);
+  rd_kafka_conf_set_opaque(conf, made.get());
+  if (options.on_delivery != nullptr) rd_kafka_conf_set_dr_msg_cb(conf, options.on_delivery);
+  made->handle_ = rd_kafka_new(kind == Kind::kConsumer ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER,
+                               conf, error.data(), error.size());
+  if (made->handle_ == nullptr) {
+    rd_kafka_conf_destroy(conf);
+    return absl::InvalidArgumentError(
+        fmt::format("Kafka options do not fit together: {}", error.data()));
+  }
+  return made;
+}
+
+KafkaHandle::~KafkaHandle() {
+  if (handle_ != nullptr) rd_kafka_destroy_flags(handle_, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+}
+
+void KafkaHandle::ServeErrors() { rd_kafka_poll(handle_, 0); }
+
+absl::Status KafkaUnavailable(const KafkaConnection& connection, const KafkaErrors& errors) {
+  const std::string reason = errors.last();
+  if (errors.login_refused()) {
+    return absl::InvalidArgumentError(fmt::format(
+        "Kafka at {} refuses the login: {}; check the kafka.sasl.* and kafka.ssl.* options",
+        connection.brokers, reason));
+  }
+  return absl::UnavailableError(fmt::format("no Kafka broker answers at {}: {}; trying again",
+                                            connection.brokers,
+                                            reason.empty() ? "no answer in time" : reason));
+}
+
+absl::Status KafkaStatus(int code, std::string_view what) {
+  const auto kafka_code = static_cast<rd_kafka_resp_err_t>(code);
+  const std::string message = fmt::format("{}: {}", what, rd_kafka_err2str(kafka_code));
+  switch (kafka_code) {
+    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+    case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
+    case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
+      return absl::NotFoundError(message);
+    case RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION:
+    case RD_KAFKA_RESP_ERR__INVALID_ARG:
+    case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
+      return absl::InvalidArgumentError(message);
+    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
+      return absl::PermissionDeniedError(message);
+    case RD_KAFKA_RESP_ERR__TIMED_OUT:
+    case RD_KAFKA_RESP_ERR__TIMED_OUT_QUEUE:
+    case RD_KAFKA_RESP_ERR__TRANSPORT:
+    case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
+      return absl::DeadlineExceededError(message);
+    default:
+      return absl::UnavailableError(message);
+  }
+}
+
+absl::StatusOr<std::unique_ptr<KafkaClient>> KafkaClient::Make(
+    const KafkaConnection& connection, const std::string& group,
+    const KafkaHandle::Options& options) {
+  const auto users_group = connection.properties.find("group.id");
+  absl::StatusOr<std::shared_ptr<KafkaHandle>> handle =
+      KafkaHandle::Make(KafkaHandle::Kind::kConsumer, connection, options);
+  if (!handle.ok()) return handle.status();
+  return std::unique_ptr<KafkaClient>(new KafkaClient(
+      connection, users_group != connection.properties.end() ? users_group->second : group,
+      *std::move(handle)));
+}
+
+KafkaClient::KafkaClient(KafkaConnection connection, std::string group,
+                         std::shared_ptr<KafkaHandle> handle)
+    : connection_(std::move(connection)),
+      group_(std::move(group)),
+      handle_(std::move(handle)),
+      commit_results_(rd_kafka_queue_new(handle_->get())),
+      worker_([this] { Work(); }) {}
+
+KafkaClient::~KafkaClient() {
+  if (TakeCommitResult(kLastCommitTimeout).ok() && next_commit_.has_value()) {
+    StartCommit(*next_commit_);
+    TakeCommitResult(kLastCommitTimeout).IgnoreError();
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    closing_ = true;
+  }
+  changed_.notify_all();
+  worker_.join();
+  rd_kafka_queue_destroy(commit_results_);
+}
+
+void KafkaClient::Work() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    changed_.wait(lock, [this] { return closing_ || question_ || soon_; });
+    if (closing_) return;
+    const std::function<void()> task = std::exchange(question_ ? question_ : soon_, nullptr);
+    lock.unlock();
+    task();
+    lock.lock();
+  }
+}
+
+absl::Status KafkaClient::Ask(std::function<absl::Status()> call) {
+  struct Answer {
+    std::optional<absl::Status> status;
+  };
+  // Shared with the thread: a cancelled caller leaves before the answer comes.
+  const auto answer = std::make_shared<Answer>();
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  std::unique_lock lock(mutex_);
+  question_ = [this, answer, deadline, call = std::move(call)] {
+    absl::Status status;
+    do {
+      status = call();
+      handle_->ServeErrors();
+    } while (absl::IsDeadlineExceeded(status) && handle_->errors().last().empty() && !cancelled_ &&
+             std::chrono::steady_clock::now() < deadline);
+    if (absl::IsDeadlineExceeded(status)) {
+      status = KafkaUnavailable(connection_, handle_->errors());
+    } else {
+      handle_->errors().Clear();
+    }
+    const std::lock_guard answer_lock(mutex_);
+    answer->status = std::move(status);
+    changed_.notify_all();
+  };
+  changed_.notify_all();
+  changed_.wait(lock, [&] { return cancelled_ || answer->status.has_value(); });
+  if (cancelled_) return absl::CancelledError("reading from Kafka was stopped");
+  return *answer->status;
+}
+
+absl::StatusOr<int32_t> KafkaClient::CountPartitions(const std::string& topic) {
+  const auto count = std::make_shared<int32_t>(0);
+  const absl::Status status = Ask([count, topic, handle = handle_]() -> absl::Status {
+    const absl::StatusOr<int32_t> answer = AskPartitionCount(handle->get(), topic);
+    if (!answer.ok()) return answer.status();
+    *count = *answer;
+    return absl::OkStatus();
+  });
+  if (!status.ok()) return status;
+  return *count;
+}
+
+absl::Status KafkaClient::FindOffsets(Which which, std::vector<KafkaPosition>& positions) {
+  if (positions.empty()) return absl::OkStatus();
+  const auto answer = std::make_shared<std::vector<KafkaPosition>>(positions);
+  const int64_t offset =
+      which == Which::kEarliest ? RD_KAFKA_OFFSET_BEGINNING : RD_KAFKA_OFFSET_END;
+  const absl::Status status = Ask(
+      [answer, offset, handle = handle_] { return AskOffsets(handle->get(), offset, *answer); });
+  if (status.ok()) positions = *answer;
+  return status;
+}
+
+// Through the admin API: a commit of the consumer's own, if no broker answers it, would hold up the
+// end of the handle for a minute.
+void KafkaClient::StartCommit(const std::vector<KafkaPosition>& positions) {
+  const PartitionList list = ToList(positions);
+  rd_kafka_AlterConsumerGroupOffsets_t* request =
+      rd_kafka_AlterConsumerGroupOffsets_new(group_.c_str(), list.get());
+  rd_kafka_AlterConsumerGroupOffsets(handle_->get(), &request, 1, nullptr, commit_results_);
+  rd_kafka_AlterConsumerGroupOffsets_destroy(request);
+  committing_ = true;
+}
+
+absl::Status KafkaClient::TakeCommitResult(std::chrono::milliseconds timeout) {
+  if (!committing_) return absl::OkStatus();
+  const std::unique_ptr<rd_kafka_event_t, DestroyEvent> event(
+      rd_kafka_queue_poll(commit_results_, static_cast<int>(timeout.count())));
+  if (event == nullptr) {
+    return absl::UnavailableError("the last commit of group offsets is still under way");
+  }
+  committing_ = false;
+  rd_kafka_resp_err_t code = rd_kafka_event_error(event.get());
+  const rd_kafka_AlterConsumerGroupOffsets_result_t* const result =
+      rd_kafka_event_AlterConsumerGroupOffsets_result(event.get());
+  size_t groups = 0;
+  const rd_kafka_group_result_t* const* const results =
+      result != nullptr ? rd_kafka_AlterConsumerGroupOffsets_result_groups(result, &groups)
+                        : nullptr;
+  for (size_t g = 0; g < groups && code == RD_KAFKA_RESP_ERR_NO_ERROR; ++g) {
+    const rd_kafka_error_t* const error = rd_kafka_group_result_error(results[g]);
+    if (error != nullptr) code = rd_kafka_error_code(error);
+    const rd_kafka_topic_partition_list_t* const list =
+        rd_kafka_group_result_partitions(results[g]);
+    for (int i = 0; list != nullptr && i < list->cnt && code == RD_KAFKA_RESP_ERR_NO_ERROR; ++i) {
+      code = list->elems[i].err;
+    }
+  }
+  if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return absl::OkStatus();
+  return KafkaStatus(code, fmt::format("committing offsets of group {}", group_));
+}
+
+absl::Status KafkaClient::Commit(std::vector<KafkaPosition> positions) {
+  absl::Status before = TakeCommitResult(std::chrono::milliseconds(0));
+  if (committing_) {
+    next_commit_ = std::move(positions);
+    return before;
+  }
+  next_commit_.reset();
+  StartCommit(positions);
+  return before;
+}
+
+void KafkaClient::RunSoon(std::function<void()> task) {
+  const std::lock_guard lock(mutex_);
+  if (!soon_) soon_ = std::move(task);
+  changed_.notify_all();
+}
+
+void KafkaClient::Cancel() {
+  cancelled_ = true;
+  const std::lock_guard lock(mutex_);
+  changed_.notify_all();
+}
+
+}  // namespace tidemark

@@ -1,0 +1,367 @@
+#include "tidemark/operators/sources/kafka_source.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <thread>
+#include <utility>
+
+#include "tidemark/operators/clients/kafka_client.h"
+#include "tidemark/operators/sources/kafka_reader.h"
+
+namespace tidemark {
+namespace {
+
+constexpr std::chrono::seconds kOpenPatience{2};
+constexpr std::chrono::seconds kMissingTopicPatience{3};
+constexpr std::chrono::seconds kShortLogPatience{5};
+constexpr std::chrono::seconds kSilencePatience{10};
+constexpr std::chrono::seconds kPartitionsInterval{1};
+constexpr std::chrono::milliseconds kEndsInterval{20};
+constexpr std::chrono::milliseconds kRetryInterval{50};
+constexpr std::chrono::milliseconds kPollInterval{50};
+
+constexpr char kAgedOut[] = "offsets aged out";
+constexpr char kRecreated[] = "topic re-created";
+constexpr char kPartitionGone[] = "partition gone";
+constexpr char kLogEndsBefore[] = "log ends before";
+
+KafkaReaderOptions ReaderOptions(const KafkaSourceOptions& options) {
+  return {.connection = {.brokers = options.brokers, .properties = options.properties},
+          .group_id = options.group_id,
+          .queue_bytes = options.queue_bytes};
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<KafkaSource>> KafkaSource::Make(KafkaSourceOptions options) {
+  if (options.brokers.empty())
+    return absl::InvalidArgumentError("no Kafka brokers given: HOST:PORT,...");
+  if (options.topics.empty()) return absl::InvalidArgumentError("no Kafka topic given");
+  std::sort(options.topics.begin(), options.topics.end());
+  options.topics.erase(std::unique(options.topics.begin(), options.topics.end()),
+                       options.topics.end());
+  absl::StatusOr<StartingPosition> position = ParseStartingOffsets(options.starting_offsets);
+  if (!position.ok()) return position.status();
+  const KafkaReaderOptions reader_options = ReaderOptions(options);
+  absl::StatusOr<std::unique_ptr<KafkaClient>> client = KafkaClient::Make(
+      reader_options.connection, options.group_id, KafkaReader::HandleOptions(reader_options, 1));
+  if (!client.ok()) return client.status();
+  auto reader = std::make_unique<KafkaReader>(reader_options, client->get());
+  return std::unique_ptr<KafkaSource>(new KafkaSource(std::move(options), *std::move(position),
+                                                      *std::move(client), std::move(reader)));
+}
+
+KafkaSource::KafkaSource(KafkaSourceOptions options, StartingPosition position,
+                         std::unique_ptr<KafkaClient> client, std::unique_ptr<KafkaReader> reader)
+    : options_(std::move(options)),
+      position_(std::move(position)),
+      client_(std::move(client)),
+      reader_(std::move(reader)) {}
+
+KafkaSource::~KafkaSource() = default;
+
+std::string KafkaSource::description() const {
+  return fmt::format("Kafka[{}]", fmt::join(options_.topics, ","));
+}
+
+absl::Status KafkaSource::CheckCancelled() const {
+  return client_->cancelled() ? absl::CancelledError("reading from Kafka was stopped")
+                              : absl::OkStatus();
+}
+
+void KafkaSource::Cancel() {
+  client_->Cancel();
+  reader_->Wake();
+}
+
+absl::Status KafkaSource::Open() {
+  topic_missing_since_.reset();
+  absl::Status status = RefreshPartitions(kOpenPatience);
+  while (absl::IsUnavailable(status) && topic_missing_since_.has_value()) {
+    std::this_thread::sleep_for(kRetryInterval);
+    status = RefreshPartitions(kOpenPatience);
+  }
+  if (!status.ok()) return status;
+  return RefreshOffsets(true);
+}
+
+absl::Status KafkaSource::RefreshPartitions(Clock::duration patience) {
+  std::map<TopicPartition, Known> partitions;
+  for (const std::string& topic : options_.topics) {
+    const absl::StatusOr<int32_t> count = client_->CountPartitions(topic);
+    if (absl::IsNotFound(count.status())) {
+      const Clock::time_point now = Clock::now();
+      if (!topic_missing_since_.has_value()) topic_missing_since_ = now;
+      const std::string message = fmt::format(
+          "Kafka at {} has no topic {}: create it, or correct --topic", options_.brokers, topic);
+      return now - *topic_missing_since_ >= patience ? absl::NotFoundError(message)
+                                                     : absl::UnavailableError(message);
+    }
+    if (!count.ok()) return count.status();
+    for (int32_t p = 0; p < *count; ++p) {
+      const TopicPartition where{topic, p};
+      const auto known = partitions_.find(where);
+      partitions.emplace(where, known != partitions_.end() ? known->second : Known());
+    }
+  }
+  topic_missing_since_.reset();
+  for (const auto& [where, known] : partitions_) {
+    if (!partitions.contains(where))
+      losses_.push_back({where, std::max(known.planned, known.begin), known.end, kPartitionGone});
+  }
+  partitions_ = std::move(partitions);
+  partitions_asked_ = Clock::now();
+  return absl::OkStatus();
+}
+
+absl::Status KafkaSource::RefreshOffsets(bool beginnings_too) {
+  std::vector<KafkaPosition> positions;
+  for (auto& [where, known] : partitions_) {
+    positions.push_back({.topic = where.topic, .partition = where.partition});
+    known.high_watermark = reader_->HighWatermark(where);
+  }
+  std::vector<KafkaPosition> beginnings;
+  if (beginnings_too) {
+    beginnings = positions;
+    if (absl::Status status = client_->FindOffsets(KafkaClient::Which::kEarliest, beginnings);
+        !status.ok())
+      return status;
+    beginnings_asked_ = Clock::now();
+  }
+  if (absl::Status status = client_->FindOffsets(KafkaClient::Which::kLastStable, positions);
+      !status.ok())
+    return status;
+  ends_asked_ = Clock::now();
+  for (size_t i = 0; i < positions.size(); ++i) {
+    if (!positions[i].exists || (beginnings_too && !beginnings[i].exists)) {
+      partitions_asked_ = {};
+      return absl::UnavailableError(
+          fmt::format("topic {} partition {} has no leader at {}; trying again", positions[i].topic,
+                      positions[i].partition, options_.brokers));
+    }
+    Known& known = partitions_[{positions[i].topic, positions[i].partition}];
+    known.end = positions[i].offset;
+    if (beginnings_too) known.begin = beginnings[i].offset;
+  }
+  return absl::OkStatus();
+}
+
+std::vector<AvailableRange> KafkaSource::KnownRanges() const {
+  std::vector<AvailableRange> ranges;
+  for (const auto& [where, known] : partitions_) {
+    // A log that is too short for the moment has nothing new.
+    ranges.push_back(
+        {where, known.begin, known.short_since.has_value() ? known.planned : known.end});
+  }
+  return ranges;
+}
+
+absl::StatusOr<Offsets> KafkaSource::StartingOffsets() {
+  if (absl::Status status = RefreshPartitions(kMissingTopicPatience); !status.ok()) return status;
+  if (absl::Status status = RefreshOffsets(true); !status.ok()) return status;
+  return ResolveStartingOffsets(position_, KnownRanges());
+}
+
+bool KafkaSource::NothingChanged() const {
+  if (Clock::now() - ends_asked_ >= kEndsInterval) return false;
+  return std::all_of(partitions_.begin(), partitions_.end(), [this](const auto& entry) {
+    const auto& [where, known] = entry;
+    return known.high_watermark.has_value() &&
+           known.high_watermark == reader_->HighWatermark(where);
+  });
+}
+
+// After a change of leader a log may seem shorter for a moment; if it stays so, it is another log.
+void KafkaSource::NoteShortLogs() {
+  const Clock::time_point now = Clock::now();
+  for (auto& [where, known] : partitions_) {
+    if (known.end >= known.planned) {
+      known.short_since.reset();
+    } else if (!known.short_since.has_value()) {
+      known.short_since = now;
+    } else if (now - *known.short_since >= kShortLogPatience) {
+      losses_.push_back({where, known.planned, known.begin, kRecreated});
+      known.planned = -1;
+      known.short_since.reset();
+    }
+  }
+}
+
+absl::StatusOr<std::vector<AvailableRange>> KafkaSource::Available() {
+  if (absl::Status status = CheckCancelled(); !status.ok()) return status;
+  const Clock::time_point now = Clock::now();
+  const bool new_partitions = now - partitions_asked_ >= kPartitionsInterval;
+  if (new_partitions) {
+    if (absl::Status status = RefreshPartitions(kMissingTopicPatience); !status.ok()) return status;
+  }
+  const bool beginnings_too = new_partitions || now - beginnings_asked_ >= kPartitionsInterval;
+  if (beginnings_too || !NothingChanged()) {
+    if (absl::Status status = RefreshOffsets(beginnings_too); !status.ok()) return status;
+    NoteShortLogs();
+  }
+  return KnownRanges();
+}
+
+absl::StatusOr<std::vector<DataLoss>> KafkaSource::CheckIdentity(
+    const std::map<TopicPartition, LastRecord>& last_records) {
+  if (absl::Status status = RefreshPartitions(kMissingTopicPatience); !status.ok()) return status;
+  if (absl::Status status = RefreshOffsets(true); !status.ok()) return status;
+  std::vector<DataLoss> losses;
+  std::vector<PlannedRange> ranges;
+  for (const auto& [where, last] : last_records) {
+    if (last.offset < 0) continue;
+    const auto known = partitions_.find(where);
+    if (known == partitions_.end()) {
+      losses.push_back({where, last.offset + 1, 0, kPartitionGone});
+    } else if (last.offset >= known->second.end) {
+      losses.push_back({where, last.offset + 1, known->second.begin, kRecreated});
+    } else if (last.offset >= known->second.begin) {
+      ranges.push_back({where, last.offset, last.offset + 1});
+    }
+  }
+  absl::StatusOr<std::map<TopicPartition, LastRecord>> found = ReadAgain(ranges);
+  if (!found.ok()) return found.status();
+  for (const auto& [where, record] : *found) {
+    if (record != last_records.at(where)) {
+      losses.push_back({where, record.offset + 1, partitions_[where].begin, kRecreated});
+    }
+  }
+  return losses;
+}
+
+// The records at the starts of the ranges, as far as they (still) exist.
+absl::StatusOr<std::map<TopicPartition, LastRecord>> KafkaSource::ReadAgain(
+    const std::vector<PlannedRange>& ranges) {
+  std::map<TopicPartition, LastRecord> found;
+  if (ranges.empty()) return found;
+  KafkaReader reader(ReaderOptions(options_), client_.get());
+  if (absl::Status status = reader.Start(ranges); !status.ok()) return status;
+  while (true) {
+    while (const std::optional<RawRecords> chunk = reader.TakeChunk()) {
+      const RawRecord& record = chunk->records.front();
+      found[{chunk->topic, chunk->partition}] = {record.offset, record.timestamp_us,
+                                                 RecordHash(record)};
+    }
+    if (reader.done()) return found;
+    if (absl::Status status = CheckCancelled(); !status.ok()) return status;
+    if (reader.silence() >= kSilencePatience) return SilenceStatus(reader);
+    reader.Poll(kPollInterval);
+    for (const KafkaReader::Unfinished& range : reader.unfinished()) {
+      if (range.out_of_range) reader.CutRange(range.partition, range.next);  // aged out just now
+    }
+  }
+}
+
+absl::Status KafkaSource::StartRead(const std::vector<PlannedRange>& ranges) {
+  if (absl::Status status = CheckCancelled(); !status.ok()) return status;
+  std::vector<PlannedRange> readable;
+  for (const PlannedRange& range : ranges) {
+    const auto known = partitions_.find(range.partition);
+    if (known != partitions_.end()) {
+      known->second.planned = range.end;
+      readable.push_back(range);
+    } else if (range.start < range.end) {
+      losses_.push_back({range.partition, range.start, range.end, kPartitionGone});
+    }
+  }
+  return reader_->Start(readable);
+}
+
+absl::StatusOr<std::optional<RawRecords>> KafkaSource::Read(absl::Duration timeout) {
+  const Clock::time_point deadline = Clock::now() + absl::ToChronoMicroseconds(timeout);
+  while (true) {
+    if (absl::Status status = CheckCancelled(); !status.ok()) return status;
+    if (std::optional<RawRecords> chunk = reader_->TakeChunk()) return chunk;
+    if (reader_->done()) return std::optional<RawRecords>(EndOfRanges());
+    if (reader_->out_of_range()) {
+      if (absl::Status status = JudgeOutOfRange(); !status.ok()) return status;
+      continue;
+    }
+    if (reader_->silence() >= kSilencePatience) {
+      if (absl::Status status = JudgeSilence(); !status.ok()) return status;
+    }
+    const Clock::duration left = std::max(deadline - Clock::now(), Clock::duration::zero());
+    reader_->Poll(std::min(std::chrono::ceil<std::chrono::milliseconds>(left), kPollInterval));
+    if (Clock::now() >= deadline) break;
+  }
+  if (std::optional<RawRecords> chunk = reader_->TakeChunk()) return chunk;
+  return std::optional<RawRecords>();
+}
+
+absl::Status KafkaSource::JudgeOutOfRange() {
+  if (absl::Status status = RefreshOffsets(true); !status.ok()) return status;
+  for (const KafkaReader::Unfinished& range : reader_->unfinished()) {
+    if (!range.out_of_range) continue;
+    const Known& known = partitions_[range.partition];
+    int64_t go_on = range.next;
+    if (known.begin > range.next) {
+      go_on = known.begin;
+      losses_.push_back({range.partition, range.next, std::min(go_on, range.end), kAgedOut});
+    } else if (known.end < range.next) {
+      go_on = range.end;
+      losses_.push_back({range.partition, range.next, range.end, kLogEndsBefore});
+    } else {
+      std::this_thread::sleep_for(kRetryInterval);  // held after all: leaders disagree for a moment
+    }
+    if (absl::Status status = reader_->SkipTo(range.partition, go_on); !status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status KafkaSource::SilenceStatus(KafkaReader& reader) {
+  const std::vector<KafkaReader::Unfinished> ranges = reader.unfinished();
+  reader.ResetSilence();
+  const std::string reason = reader.errors() != nullptr ? reader.errors()->last() : "";
+  return absl::UnavailableError(
+      fmt::format("nothing came for {} seconds from Kafka at {}, topic {} partition {}, offsets {} "
+                  "to {}{}{}; trying again",
+                  kSilencePatience.count(), options_.brokers, ranges[0].partition.topic,
+                  ranges[0].partition.partition, ranges[0].next, ranges[0].end,
+                  reason.empty() ? "" : ": ", reason));
+}
+
+// Nothing came for long: the log may be gone or shorter than planned, which the client itself never
+// says.
+absl::Status KafkaSource::JudgeSilence() {
+  absl::Status status = RefreshPartitions(kMissingTopicPatience);
+  if (topic_missing_since_.has_value() && absl::IsUnavailable(status))
+    return absl::OkStatus();  // ask again soon
+  if (status.ok()) status = RefreshOffsets(true);
+  if (!status.ok()) {
+    reader_->ResetSilence();
+    return status;
+  }
+  bool explained = false;
+  for (const KafkaReader::Unfinished& range : reader_->unfinished()) {
+    const auto known = partitions_.find(range.partition);
+    const int64_t log_end = known != partitions_.end() ? known->second.end : 0;
+    if (known != partitions_.end() && log_end >= range.end) continue;
+    const int64_t cut = std::max(log_end, range.next);
+    losses_.push_back({range.partition, cut, range.end,
+                       known != partitions_.end() ? kLogEndsBefore : kPartitionGone});
+    reader_->CutRange(range.partition, cut);
+    explained = true;
+  }
+  if (!explained) return SilenceStatus(*reader_);
+  reader_->ResetSilence();
+  return absl::OkStatus();
+}
+
+void KafkaSource::StopRead() { reader_->Stop(); }
+
+std::vector<DataLoss> KafkaSource::TakeLosses() { return std::exchange(losses_, {}); }
+
+absl::Status KafkaSource::Acknowledge(const Offsets& offsets) {
+  std::vector<KafkaPosition> positions;
+  for (const auto& [where, offset] : offsets)
+    positions.push_back({where.topic, where.partition, offset});
+  return client_->Commit(std::move(positions));
+}
+
+int64_t KafkaSource::position(const TopicPartition& partition) const {
+  return reader_->position(partition);
+}
+
+}  // namespace tidemark
