@@ -29,9 +29,11 @@ void AppendJsonString(std::string_view text, std::string* out);
 /// The JSON value of a cell: numbers and booleans bare, the rest quoted, NaN and infinities as strings, null as `null`.
 void AppendJsonValue(const Column& column, size_t row, std::string* out);
 
-/// ISO 8601 to microseconds UTC: `2025-01-02T10:15:22.123456789+02:00`, a blank instead of `T`, 0 to 9 fraction digits
-/// (past the sixth: cut towards the past), `Z` or an offset; without one, `zone_offset` is not applied and `*has_zone` is
-/// false, so that the caller can apply its own zone. A bare date means midnight. Nothing if it is not a valid time or does
+/// ISO 8601 to microseconds UTC: `2025-01-02T10:15:22.123456789+02:00`. A blank, `T` or `t` between;
+/// seconds may be left out; 0 to 9 fraction digits (past the sixth: cut towards the past); `Z`, `z`
+/// or an offset (`+02:00`, `+0200`, `+02`); years of other than 4 digits with a sign. Without a zone
+/// the time is read as UTC and `*has_zone` is false, so that the caller can apply its own. A bare
+/// date means midnight. Nothing if it is not a valid time (second 60 and hour 24 are not) or does
 /// not fit int64 microseconds.
 std::optional<int64_t> ParseTimestamp(std::string_view text, bool* has_zone = nullptr);
 std::optional<int32_t> ParseDate(std::string_view text);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -23,43 +24,53 @@ char* Put(T value, char* to) {
 // cell is one byte, 0 for null or 1, and if not null the value: fixed-width values as they are in a
 // column, little-endian (every NaN as the same one); text and bytes as their length in 8 bytes and
 // then the bytes.
-void AppendCell(const Column& column, uint32_t row, std::string* out) {
-  if (column.IsNull(row)) {
-    out->push_back('\0');
-    return;
-  }
-  char cell[1 + sizeof(Int128)];
-  char* to = Put(uint8_t{1}, cell);
-  std::string_view text;
+char* PutCell(const Column& column, uint32_t row, char* to) {
+  if (column.IsNull(row)) return Put(uint8_t{0}, to);
+  to = Put(uint8_t{1}, to);
   switch (column.type().id) {
     case TypeId::kBool:
-      to = Put(column.values<uint8_t>()[row], to);
-      break;
+      return Put(column.values<uint8_t>()[row], to);
     case TypeId::kInt32:
     case TypeId::kDate:
-      to = Put(column.values<int32_t>()[row], to);
-      break;
+      return Put(column.values<int32_t>()[row], to);
     case TypeId::kInt64:
     case TypeId::kTimestamp:
-      to = Put(column.values<int64_t>()[row], to);
-      break;
+      return Put(column.values<int64_t>()[row], to);
     case TypeId::kDouble: {
       const double value = column.values<double>()[row];
-      to = Put(std::isnan(value) ? uint64_t{0x7ff8000000000000} : std::bit_cast<uint64_t>(value),
-               to);
-      break;
+      constexpr uint64_t kNaN = 0x7ff8000000000000;
+      return Put(std::isnan(value) ? kNaN : std::bit_cast<uint64_t>(value), to);
     }
     case TypeId::kDecimal:
-      to = Put(column.values<Int128>()[row], to);
-      break;
+      return Put(column.values<Int128>()[row], to);
     case TypeId::kString:
-    case TypeId::kBytes:
-      text = column.text(row);
+    case TypeId::kBytes: {
+      const std::string_view text = column.text(row);
       to = Put(uint64_t{text.size()}, to);
-      break;
+      return std::copy(text.begin(), text.end(), to);
+    }
   }
-  out->append(cell, static_cast<size_t>(to - cell));
-  out->append(text);
+  return to;
+}
+
+// Hashes row after row, each seeded with the hash so far.
+uint64_t HashRows(const RowBatch& batch, uint64_t hash) {
+  constexpr size_t kMaxFixedCellBytes = 1 + sizeof(Int128);
+  const size_t fixed_bytes = batch.columns().size() * kMaxFixedCellBytes;
+  std::vector<const Column*> texts;
+  for (const ColumnPtr& column : batch.columns()) {
+    if (column->type().is_text()) texts.push_back(column.get());
+  }
+  std::vector<char> bytes(fixed_bytes);
+  batch.selection().ForEach([&](uint32_t row) {
+    size_t most = fixed_bytes;
+    for (const Column* column : texts) most += column->text(row).size();
+    if (most > bytes.size()) bytes.resize(2 * most);
+    char* end = bytes.data();
+    for (const ColumnPtr& column : batch.columns()) end = PutCell(*column, row, end);
+    hash = StableHash({bytes.data(), static_cast<size_t>(end - bytes.data())}, hash);
+  });
+  return hash;
 }
 
 }  // namespace
@@ -72,12 +83,7 @@ absl::StatusOr<const RowBatch*> RowStream::Next() {
     batch = *next;
   } while (batch->selection().empty());
   row_count_ += static_cast<int64_t>(batch->selection().size());
-  std::string bytes;
-  batch->selection().ForEach([&](uint32_t row) {
-    bytes.clear();
-    for (const ColumnPtr& column : batch->columns()) AppendCell(*column, row, &bytes);
-    rows_hash_ = StableHash(bytes, rows_hash_);
-  });
+  rows_hash_ = HashRows(*batch, rows_hash_);
   return batch;
 }
 
