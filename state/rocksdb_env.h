@@ -1,0 +1,23 @@
+#ifndef TIDEMARK_STATE_ROCKSDB_ENV_H_
+#define TIDEMARK_STATE_ROCKSDB_ENV_H_
+
+#include <memory>
+#include <string>
+
+#include "tidemark/state/checkpoint_store.h"
+
+namespace rocksdb {
+class Env;
+}
+
+namespace tidemark {
+
+/// OpenCheckpointStore over another environment than the system's: for tests that make files fail.
+/// `env` outlives the store.
+absl::StatusOr<std::unique_ptr<CheckpointStore>> OpenCheckpointStoreIn(
+    rocksdb::Env* env, const std::string& folder, const CheckpointStoreOptions& options,
+    bool* created);
+
+}  // namespace tidemark
+
+#endif  // TIDEMARK_STATE_ROCKSDB_ENV_H_

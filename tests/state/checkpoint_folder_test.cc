@@ -1,0 +1,143 @@
+#include "tidemark/state/checkpoint_folder.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/servers/temp_dir.h"
+
+namespace tidemark {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using Content = CheckpointFolder::Content;
+
+class CheckpointFolderTest : public ::testing::Test {
+ protected:
+  std::string Path() const { return temp_.Path("ck"); }
+  void Write(const std::string& name, const std::string& text = "") {
+    std::filesystem::create_directories(Path());
+    std::ofstream(Path() + "/" + name) << text;
+  }
+  void MakeFolder(const std::string& name) {
+    std::filesystem::create_directories(Path() + "/" + name);
+  }
+
+  testing::TempDir temp_;
+};
+
+TEST_F(CheckpointFolderTest, MissingEmptyAndHalfMadeAreNothing) {
+  CheckpointFolder folder(Path());
+  EXPECT_EQ(folder.Inspect().value(), Content::kNothing);
+  MakeFolder("");
+  EXPECT_EQ(folder.Inspect().value(), Content::kNothing);
+  Write("lock", "123\n");
+  MakeFolder("state.new");
+  MakeFolder("dead_letters");
+  MakeFolder("lost+found");
+  MakeFolder("snapshots");
+  EXPECT_EQ(folder.Inspect().value(), Content::kNothing);
+  MakeFolder("state");
+  EXPECT_EQ(folder.Inspect().value(), Content::kDatabase);
+}
+
+TEST_F(CheckpointFolderTest, SomebodysFilesAreRefusedByName) {
+  Write("thesis.txt");
+  const auto content = CheckpointFolder(Path()).Inspect();
+  EXPECT_EQ(content.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(content.status().message()), HasSubstr("thesis.txt"));
+}
+
+TEST_F(CheckpointFolderTest, AnotherProgramsLockFileIsRefused) {
+  for (const std::string text :
+       {"yarn lockfile v1", "0123", "-5", "12 34", "99999999999999999999"}) {
+    Write("lock", text);
+    EXPECT_EQ(CheckpointFolder(Path()).Inspect().status().code(),
+              absl::StatusCode::kFailedPrecondition)
+        << text;
+  }
+  std::filesystem::remove(Path() + "/lock");
+  std::filesystem::create_symlink("/etc/hostname", Path() + "/lock");
+  EXPECT_EQ(CheckpointFolder(Path()).Inspect().status().code(),
+            absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(CheckpointFolderTest, SnapshotsWithoutDatabaseAreDataLossAndNameTheNewest) {
+  MakeFolder("snapshots/99");
+  MakeFolder("snapshots/100");
+  const auto content = CheckpointFolder(Path()).Inspect();
+  EXPECT_EQ(content.status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(std::string(content.status().message()), HasSubstr("snapshots/100"));
+}
+
+TEST_F(CheckpointFolderTest, MakesParentsAndTakesASlashAtTheEnd) {
+  CheckpointFolder folder(Path() + "/a/b/");
+  ASSERT_TRUE(folder.Make().ok());
+  EXPECT_TRUE(std::filesystem::is_directory(Path() + "/a/b"));
+  ASSERT_TRUE(folder.Make().ok());
+}
+
+TEST_F(CheckpointFolderTest, AFileInTheWayOfAParentIsNamed) {
+  Write("file");
+  CheckpointFolder folder(Path() + "/file/deeper");
+  absl::Status status = folder.Inspect().status();
+  if (status.ok()) status = folder.Make();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << status;
+}
+
+TEST_F(CheckpointFolderTest, SecondLockIsRefusedNamingTheHolderUntilItGoes) {
+  CheckpointFolder second(Path());
+  {
+    CheckpointFolder first(Path());
+    ASSERT_TRUE(first.Make().ok());
+    ASSERT_TRUE(first.Lock().ok());
+    const absl::Status status = second.Lock();
+    EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_THAT(std::string(status.message()), HasSubstr("process " + std::to_string(getpid())));
+  }
+  EXPECT_TRUE(second.Lock().ok());
+}
+
+TEST_F(CheckpointFolderTest, LockOfADeadProcessDoesNotBlock) {
+  Write("lock", "1999999999\n");
+  CheckpointFolder folder(Path());
+  ASSERT_TRUE(folder.Lock().ok());
+  std::string holder;
+  std::ifstream(Path() + "/lock") >> holder;
+  EXPECT_EQ(holder, std::to_string(getpid()));
+}
+
+TEST_F(CheckpointFolderTest, SnapshotNamesAreDigitsOnlyAndLeftoversGo) {
+  for (const char* name : {"3", "20", "007", "4.new", "5.new.tmp", "6.removed", "notes.txt"}) {
+    MakeFolder(std::string("snapshots/") + name);
+  }
+  CheckpointFolder folder(Path());
+  EXPECT_THAT(folder.ListSnapshots(), ElementsAre(3, 20));
+  ASSERT_TRUE(folder.RemoveUnfinishedSnapshots().ok());
+  for (const char* name : {"4.new", "5.new.tmp", "6.removed"}) {
+    EXPECT_FALSE(std::filesystem::exists(folder.snapshots() + "/" + name)) << name;
+  }
+  EXPECT_TRUE(std::filesystem::exists(folder.snapshots() + "/notes.txt"));
+  ASSERT_TRUE(folder.RemoveSnapshot(3).ok());
+  EXPECT_THAT(folder.ListSnapshots(), ElementsAre(20));
+}
+
+TEST_F(CheckpointFolderTest, AdviceSkipsSnapshotsThatShareTheDamagedFile) {
+  MakeFolder("snapshots/1");
+  MakeFolder("snapshots/2");
+  Write("snapshots/2/000009.sst");
+  CheckpointFolder folder(Path());
+  EXPECT_THAT(folder.RestoreAdvice(""), HasSubstr("snapshot of batch 2"));
+  EXPECT_THAT(folder.RestoreAdvice("000009.sst"), HasSubstr("snapshot of batch 1"));
+  Write("snapshots/1/000009.sst");
+  EXPECT_THAT(folder.RestoreAdvice("000009.sst"), HasSubstr("no snapshot"));
+}
+
+}  // namespace
+}  // namespace tidemark
