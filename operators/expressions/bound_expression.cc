@@ -87,7 +87,10 @@ class RootNode : public BoundNode {
 
     auto marked = std::make_shared<Column>(inner_.type(), batch.num_rows());
     CopyRows(*result, rows, marked.get());
-    for (const ExpressionError& error : found) marked->SetNull(error.row);
+    for (const ExpressionError& error : found) {
+      marked->SetNull(error.row);
+      if (inner_.type().is_text()) marked->mutable_values<std::string_view>()[error.row] = {};
+    }
     return marked;
   }
   const Column* constant() const override { return inner_.constant(); }

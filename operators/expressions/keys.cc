@@ -1,5 +1,6 @@
+#include <bit>
 #include <cmath>
-#include <cstring>
+#include <cstdint>
 #include <limits>
 #include <memory>
 #include <string>
@@ -22,12 +23,11 @@ std::vector<ColumnPtr> EvaluateAll(const std::vector<BoundExpression>& args, con
   return columns;
 }
 
-/// Little-endian, `width` bytes.
-void AppendBytes(UInt128 value, size_t width, std::string* out) {
-  for (size_t i = 0; i < width; ++i) {
-    out->push_back(static_cast<char>(static_cast<uint8_t>(value)));
-    value >>= 8;
-  }
+template <typename T>
+void AppendLittleEndian(T value, std::string* out) {
+  char bytes[sizeof(T)];
+  for (size_t i = 0; i < sizeof(T); ++i) bytes[i] = static_cast<char>(value >> (8 * i));
+  out->append(bytes, sizeof(T));
 }
 
 // The encoding that Hash is taken over, fixed for ever and described in the README: per value a tag
@@ -37,45 +37,47 @@ void AppendHashed(const Column& column, size_t row, std::string* out) {
     out->push_back(0);
     return;
   }
-  const auto append = [out](char tag, UInt128 value, size_t width) {
-    out->push_back(tag);
-    AppendBytes(value, width, out);
-  };
   switch (column.type().id) {
     case TypeId::kBool:
-      append(1, column.values<uint8_t>()[row], 1);
+      out->push_back(1);
+      AppendLittleEndian(column.values<uint8_t>()[row], out);
       return;
     case TypeId::kInt32:
-      append(2, static_cast<uint64_t>(int64_t{column.values<int32_t>()[row]}), 8);
+      out->push_back(2);
+      AppendLittleEndian(static_cast<uint64_t>(int64_t{column.values<int32_t>()[row]}), out);
       return;
     case TypeId::kInt64:
-      append(2, static_cast<uint64_t>(column.values<int64_t>()[row]), 8);
+      out->push_back(2);
+      AppendLittleEndian(static_cast<uint64_t>(column.values<int64_t>()[row]), out);
       return;
     case TypeId::kDouble: {
       double value = column.values<double>()[row];
       if (value == 0) value = 0.0;  // -0.0 too
       if (std::isnan(value)) value = std::numeric_limits<double>::quiet_NaN();
-      uint64_t bits;
-      std::memcpy(&bits, &value, sizeof(bits));
-      append(3, bits, 8);
+      out->push_back(3);
+      AppendLittleEndian(std::bit_cast<uint64_t>(value), out);
       return;
     }
     case TypeId::kDecimal:
-      append(4, column.type().scale, 1);
-      AppendBytes(static_cast<UInt128>(column.values<Int128>()[row]), 16, out);
+      out->push_back(4);
+      out->push_back(static_cast<char>(column.type().scale));
+      AppendLittleEndian(static_cast<UInt128>(column.values<Int128>()[row]), out);
       return;
     case TypeId::kString:
     case TypeId::kBytes: {
       const std::string_view text = column.text(row);
-      append(column.type().id == TypeId::kString ? 5 : 6, text.size(), 8);
+      out->push_back(column.type().id == TypeId::kString ? 5 : 6);
+      AppendLittleEndian(uint64_t{text.size()}, out);
       out->append(text);
       return;
     }
     case TypeId::kDate:
-      append(7, static_cast<uint32_t>(column.values<int32_t>()[row]), 4);
+      out->push_back(7);
+      AppendLittleEndian(static_cast<uint32_t>(column.values<int32_t>()[row]), out);
       return;
     case TypeId::kTimestamp:
-      append(8, static_cast<uint64_t>(column.values<int64_t>()[row]), 8);
+      out->push_back(8);
+      AppendLittleEndian(static_cast<uint64_t>(column.values<int64_t>()[row]), out);
       return;
   }
 }
