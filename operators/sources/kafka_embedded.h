@@ -22,7 +22,8 @@ namespace tidemark {
 
 struct EmbeddedKafkaOptions {
   std::string topic = {};
-  RecordGenerator generator = nullptr;  ///< its timestamps are not 0 (to Kafka that means "now")
+  RecordGenerator generator =
+      nullptr;  ///< records of up to 2 MiB; timestamps not 0 (to Kafka that means "now")
   uint64_t seed = 0;
   int32_t partitions = 4;
   int64_t rows = 200'000;  ///< how many more there are in this run, all partitions together

@@ -29,7 +29,7 @@ GeneratedRecord Customers(uint64_t seed, int32_t partition, int64_t offset) {
 
 GeneratedRecord BigOnes(uint64_t, int32_t, int64_t offset) {
   GeneratedRecord record;
-  record.value = std::string(3'000'000, static_cast<char>('a' + offset % 26));
+  record.value = std::string(1'900'000, static_cast<char>('a' + offset % 26));
   record.timestamp_ms = 1 + offset;
   return record;
 }
@@ -192,9 +192,28 @@ TEST(EmbeddedKafkaSourceTest, APlanOfALongerRunIsKept) {
   EXPECT_EQ(source.Available()->at(0).end, 500);
 }
 
-TEST(EmbeddedKafkaSourceTest, RecordsLargerThanWhatMayBeAhead) {
+TEST(EmbeddedKafkaSourceTest, RecordsAlmostAsLargeAsWhatMayBeAhead) {
   EmbeddedKafkaSource source({.topic = kTopic, .generator = &BigOnes, .partitions = 1, .rows = 12});
   ReadAndCheck(source, 0, {{At(0), 0, 12}}, &BigOnes);
+}
+
+GeneratedRecord TooBig(uint64_t, int32_t, int64_t) {
+  GeneratedRecord record;
+  record.value = std::string(2'200'000, 'x');
+  record.timestamp_ms = 1;
+  return record;
+}
+
+TEST(EmbeddedKafkaSourceTest, ARecordThatTheBrokerWouldForgetIsRefused) {
+  EmbeddedKafkaSource source({.topic = kTopic, .generator = &TooBig, .partitions = 1, .rows = 2});
+  ASSERT_TRUE(source.StartRead({{At(0), 0, 2}}).ok());
+  absl::Status status;
+  const absl::Time deadline = absl::Now() + absl::Seconds(5);
+  while (status.ok() && absl::Now() < deadline) {
+    status = source.Read(absl::Milliseconds(50)).status();
+  }
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("has 2200000 bytes; the embedded broker takes up to"));
 }
 
 TEST(EmbeddedKafkaSourceTest, RefusesWhatCannotBe) {
