@@ -9,20 +9,27 @@
 namespace tidemark {
 namespace {
 
-// Up to 8 bytes as an integer; 8 bytes from `p` on can be read.
-uint64_t Load(const char* p, size_t size) {
-  uint64_t value;
-  std::memcpy(&value, p, sizeof(value));
-  return size >= 8 ? value : value & ((uint64_t{1} << (8 * size)) - 1);
+// The first and the last 8 bytes of a name as integers, or all of a shorter one twice; 8 bytes from
+// its start on can be read. Without a branch on the size, which is as random as the members' order.
+struct NameEnds {
+  uint64_t head;
+  uint64_t tail;
+};
+
+NameEnds LoadEnds(std::string_view name) {
+  const size_t count = std::min<size_t>(name.size(), 8);
+  // Shifted twice, as one shift by 64 is undefined.
+  const uint64_t mask = ~(~uint64_t{0} << (4 * count) << (4 * count));
+  uint64_t head;
+  uint64_t tail;
+  std::memcpy(&head, name.data(), sizeof(head));
+  std::memcpy(&tail, name.data() + (name.size() - count), sizeof(tail));
+  return {head & mask, tail & mask};
 }
 
-uint64_t LoadTail(std::string_view name) {
-  return name.size() > 8 ? Load(name.data() + name.size() - 8, 8) : 0;
-}
-
-uint32_t HashName(uint64_t head, uint64_t tail, size_t size) {
+uint32_t HashName(const NameEnds& ends, size_t size) {
   const uint64_t mixed =
-      (head ^ std::rotl(tail, 29) ^ (uint64_t{size} << 56)) * 0x9E3779B97F4A7C15u;
+      (ends.head ^ std::rotl(ends.tail, 29) ^ (uint64_t{size} << 56)) * 0x9E3779B97F4A7C15u;
   return static_cast<uint32_t>(mixed >> 32);
 }
 
@@ -88,14 +95,15 @@ void JsonPaths::Finish() {
     for (uint32_t i = 0; i < node.children.size(); ++i) {
       const std::string_view name = CopyReadable(node.children[i].name, &buffer);
       const Node& child = nodes_[node.children[i].node];
+      const NameEnds ends = LoadEnds(name);
       const Entry entry = {
-          .head = Load(name.data(), name.size()),
-          .tail = LoadTail(name),
+          .head = ends.head,
+          .tail = ends.tail,
           .size = static_cast<uint32_t>(name.size()),
           .node = node.children[i].node,
           .place = child.children.empty() ? static_cast<uint32_t>(child.place) : kInner,
           .child = i};
-      size_t slot = HashName(entry.head, entry.tail, entry.size);
+      size_t slot = HashName(ends, name.size());
       while (node.table[slot & (node.table.size() - 1)].node != 0) ++slot;
       node.table[slot & (node.table.size() - 1)] = entry;
     }
@@ -103,14 +111,14 @@ void JsonPaths::Finish() {
 }
 
 inline const JsonPaths::Entry& JsonPaths::FindChild(const Node& node, std::string_view name) const {
-  const uint64_t head = Load(name.data(), name.size());
-  const uint64_t tail = LoadTail(name);
+  const NameEnds ends = LoadEnds(name);
   const size_t mask = node.table.size() - 1;
-  for (size_t slot = HashName(head, tail, name.size());; ++slot) {
+  for (size_t slot = HashName(ends, name.size());; ++slot) {
     const Entry& entry = node.table[slot & mask];
     // One branch for a wanted member and an unwanted one, so that their order cannot be
     // mispredicted.
-    const bool same = (entry.head == head) & (entry.tail == tail) & (entry.size == name.size());
+    const bool same =
+        (entry.head == ends.head) & (entry.tail == ends.tail) & (entry.size == name.size());
     if (!(same | (entry.node == 0))) continue;
     if (name.size() <= 16 || entry.node == 0 || node.children[entry.child].name == name) {
       return entry;
