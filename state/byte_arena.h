@@ -64,7 +64,7 @@ class ByteArena {
     size_t size;
   };
   static constexpr size_t kFirstChunkBytes = 256;
-  static constexpr size_t kMaxChunkBytes = size_t{64} << 10;
+  static constexpr size_t kMaxChunkBytes = size_t{256} << 10;
 
   char* NewChunk(size_t size);
 

@@ -15,7 +15,6 @@
 #include "rocksdb/env.h"
 #include "rocksdb/filter_policy.h"
 #include "rocksdb/options.h"
-#include "rocksdb/slice_transform.h"
 #include "rocksdb/table.h"
 #include "rocksdb/utilities/checkpoint.h"
 #include "rocksdb/write_batch.h"
@@ -283,8 +282,8 @@ rocksdb::Options DatabaseOptions(const std::shared_ptr<rocksdb::Cache>& cache,
   options.max_background_jobs = 2;
   options.bytes_per_sync = size_t{1} << 20;
   options.avoid_unnecessary_blocking_io = true;
-  // One writer. (No insert hints: with them 7.8.3 now and then loses its place among a commit's rows
-  // and aborts, "KeyIsAfterNode(key, before)".)
+  // One writer. (No insert hints: with them 7.8.3 now and then loses its place among a commit's
+  // rows and aborts, "KeyIsAfterNode(key, before)".)
   options.allow_concurrent_memtable_write = false;
 
   const auto supported = rocksdb::GetSupportedCompressions();

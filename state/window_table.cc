@@ -260,9 +260,8 @@ bool HashedWindowTable::SomeOnlyInStore(int64_t window_end, const StoredWindow& 
 std::unique_ptr<GroupCursor> HashedWindowTable::Scan(int64_t after, int64_t upto) {
   std::map<int64_t, WindowGroups> windows;
   for (const Shard& shard : shards_) {
-    const auto end = shard.tables.upper_bound(upto);
-    for (auto table = shard.tables.upper_bound(after); table != end && table->first <= upto;
-         ++table) {
+    for (auto table = shard.tables.upper_bound(after);
+         table != shard.tables.end() && table->first <= upto; ++table) {
       WindowGroups& window = windows[table->first];
       window.tables.push_back(table->second.get());
     }
@@ -359,7 +358,9 @@ void HashedWindowTable::Evict(size_t target) {
   for (int round = 0; round < kRounds && memory_bytes() > target; ++round) {
     std::vector<const GroupTable*> tables;
     for (const Shard& shard : shards_) {
-      for (const auto& [window_end, table] : shard.tables) tables.push_back(table.get());
+      for (const auto& [window_end, table] : shard.tables) {
+        if (table->touched().empty()) tables.push_back(table.get());
+      }
     }
     const bool is_last = round == kRounds - 1;  // overheads that estimates miss: let all go
     EvictionPlan plan(tables, batch_, is_last ? SIZE_MAX : memory_bytes() - goal);
@@ -367,7 +368,8 @@ void HashedWindowTable::Evict(size_t target) {
       shard.last_used = nullptr;
       for (auto entry = shard.tables.begin(); entry != shard.tables.end();) {
         const std::unique_ptr<GroupTable>& table = entry->second;
-        std::optional<std::unique_ptr<GroupTable>> rest = plan.Apply(*table, &shard.memory);
+        std::optional<std::unique_ptr<GroupTable>> rest;
+        if (table->touched().empty()) rest = plan.Apply(*table, &shard.memory);
         if (!rest.has_value()) {
           ++entry;
           continue;

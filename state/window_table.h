@@ -95,8 +95,8 @@ class WindowTable {
   virtual int64_t groups_total() const = 0;
   virtual int64_t groups_in_memory() const = 0;
   virtual int64_t groups_touched() const = 0;
-  /// After Committed: lets the least recently touched clean groups go until memory_bytes() is at most `target`, as far as
-  /// that is possible.
+  /// Lets the least recently touched clean groups go until memory_bytes() is at most `target`, as far as that is possible:
+  /// windows and shards touched in this batch stay, so it is called after Committed. From one thread, while none updates.
   virtual void Evict(size_t target) = 0;
 
  protected:
