@@ -207,8 +207,8 @@ std::unique_ptr<PreparedRows> GroupByAggregation::Prepare(const RowBatch& batch,
     if (!null_on_expression_error_) RemoveFailedRows(chunk->errors, &rows);
   }
 
-  layout_->codec.Encode(keys, rows.rows, &chunk->keys);
-  const std::vector<uint32_t> order = OrderByRun(rows, *table_, chunk.get());
+  GroupKeys group_keys = layout_->codec.Encode(keys, rows.rows);
+  const std::vector<uint32_t> order = OrderByRun(rows, std::move(group_keys), *table_, chunk.get());
   for (const ColumnPtr& argument : arguments) {
     chunk->arguments.push_back(GatherValues(*argument, order));
   }

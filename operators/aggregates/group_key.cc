@@ -186,10 +186,10 @@ bool DecodeText(std::span<std::string_view> keys, bool last, Arena* arena, Colum
 }
 
 template <typename U>
-void HashOneInteger(const GroupKeys& keys, uint64_t* hashes) {
-  for (size_t i = 0; i < keys.keys.size(); ++i) {
+void HashOneInteger(const std::vector<std::string_view>& keys, uint64_t* hashes) {
+  for (size_t i = 0; i < keys.size(); ++i) {
     U bits;
-    std::memcpy(&bits, keys.keys[i].data() + 1, sizeof(bits));
+    std::memcpy(&bits, keys[i].data() + 1, sizeof(bits));
     hashes[i] = StableHashInt(bits);
   }
 }
@@ -212,22 +212,24 @@ std::string GroupKeyCodec::ToString() const {
   return result;
 }
 
-void GroupKeyCodec::Encode(std::span<const ColumnPtr> columns, std::span<const uint32_t> rows,
-                           GroupKeys* out) const {
-  out->keys.resize(rows.size());
-  out->hashes.resize(rows.size());
+GroupKeys GroupKeyCodec::Encode(std::span<const ColumnPtr> columns,
+                                std::span<const uint32_t> rows) const {
+  GroupKeys result;
+  result.keys.resize(rows.size());
+  result.hashes.resize(rows.size());
   if (has_text_) {
-    EncodeRagged(columns, rows, out);
+    EncodeRagged(columns, rows, &result);
   } else {
-    EncodeFixedWidth(columns, rows, out);
+    EncodeFixedWidth(columns, rows, &result);
   }
   if (!has_text_ && fixed_width_ == 1 + sizeof(uint64_t)) {
-    HashOneInteger<uint64_t>(*out, out->hashes.data());
+    HashOneInteger<uint64_t>(result.keys, result.hashes.data());
   } else if (!has_text_ && fixed_width_ == 1 + sizeof(uint32_t)) {
-    HashOneInteger<uint32_t>(*out, out->hashes.data());
+    HashOneInteger<uint32_t>(result.keys, result.hashes.data());
   } else {
-    for (size_t i = 0; i < rows.size(); ++i) out->hashes[i] = StableHash(out->keys[i]);
+    for (size_t i = 0; i < rows.size(); ++i) result.hashes[i] = StableHash(result.keys[i]);
   }
+  return result;
 }
 
 void GroupKeyCodec::EncodeFixedWidth(std::span<const ColumnPtr> columns,

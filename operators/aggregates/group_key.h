@@ -39,10 +39,8 @@ class GroupKeyCodec {
   /// `int64,string`.
   std::string ToString() const;
 
-  /// The keys of the given rows of `columns`, which have the codec's types. Replaces what is in
-  /// `out`.
-  void Encode(std::span<const ColumnPtr> columns, std::span<const uint32_t> rows,
-              GroupKeys* out) const;
+  /// The keys of the given rows of `columns`, which have the codec's types.
+  GroupKeys Encode(std::span<const ColumnPtr> columns, std::span<const uint32_t> rows) const;
 
   /// The columns back, one row a key, appended to `columns`. Text values are views into the keys or
   /// into `arena`; both live as long as `arena`, which the columns keep. DataLoss: a key that

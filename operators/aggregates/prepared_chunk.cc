@@ -1,31 +1,9 @@
 #include "tidemark/operators/aggregates/prepared_chunk.h"
 
 #include <algorithm>
-#include <numeric>
+#include <utility>
 
 namespace tidemark {
-namespace {
-
-// The positions in `order`, stably sorted by bucket_of[position], which is below `buckets`.
-std::vector<uint32_t> SortByBucket(const std::vector<uint32_t>& order,
-                                   const std::vector<uint32_t>& bucket_of, size_t buckets) {
-  std::vector<uint32_t> next(buckets + 1, 0);
-  for (uint32_t position : order) ++next[bucket_of[position] + 1];
-  for (size_t b = 1; b <= buckets; ++b) next[b] += next[b - 1];
-  std::vector<uint32_t> sorted(order.size());
-  for (uint32_t position : order) sorted[next[bucket_of[position]]++] = position;
-  return sorted;
-}
-
-template <typename T>
-void Reorder(const std::vector<uint32_t>& order, std::vector<T>* values) {
-  std::vector<T> result(order.size());
-  for (size_t i = 0; i < order.size(); ++i) result[i] = (*values)[order[i]];
-  *values = std::move(result);
-}
-
-}  // namespace
-
 size_t PreparedChunk::memory_bytes() const {
   size_t bytes = sizeof(*this) + runs.size() * sizeof(Run) + first_run.size() * sizeof(size_t) +
                  keys.byte_size + errors.size() * sizeof(ExpressionError) +
@@ -34,38 +12,45 @@ size_t PreparedChunk::memory_bytes() const {
   return bytes;
 }
 
-std::vector<uint32_t> OrderByRun(const WindowedRows& rows, const WindowTable& table,
+std::vector<uint32_t> OrderByRun(const WindowedRows& rows, GroupKeys keys, const WindowTable& table,
                                  PreparedChunk* chunk) {
   const size_t count = rows.rows.size();
-  std::vector<uint32_t> order(count);
-  std::iota(order.begin(), order.end(), 0);
-  const bool one_window = rows.window_ends.size() <= 1;
-  if (!one_window) order = SortByBucket(order, rows.windows, rows.window_ends.size());
-  std::vector<uint32_t> shards(count);
+  const size_t windows = rows.window_ends.size();
+  const size_t buckets = windows * static_cast<size_t>(table.shards());
+  std::vector<uint32_t> bucket_of(count);
+  std::vector<uint32_t> next(buckets + 1, 0);
   for (size_t i = 0; i < count; ++i) {
-    shards[i] = static_cast<uint32_t>(table.ShardOf(chunk->keys.hashes[i]));
+    const size_t shard = static_cast<size_t>(table.ShardOf(keys.hashes[i]));
+    const size_t bucket = shard * windows + (rows.windows.empty() ? 0 : rows.windows[i]);
+    bucket_of[i] = static_cast<uint32_t>(bucket);
+    ++next[bucket + 1];
   }
-  order = SortByBucket(order, shards, static_cast<size_t>(table.shards()));
 
   chunk->first_run.assign(1, 0);
-  size_t i = 0;
   for (int shard = 0; shard < table.shards(); ++shard) {
-    while (i < count && shards[order[i]] == static_cast<uint32_t>(shard)) {
-      const uint32_t window = one_window ? 0 : rows.windows[order[i]];
-      const size_t begin = i;
-      while (i < count && shards[order[i]] == static_cast<uint32_t>(shard) &&
-             (one_window || rows.windows[order[i]] == window)) {
-        ++i;
-      }
-      chunk->runs.push_back({shard, rows.window_ends[window], begin, i - begin});
-      chunk->longest_run = std::max(chunk->longest_run, i - begin);
+    for (size_t window = 0; window < windows; ++window) {
+      const size_t bucket = static_cast<size_t>(shard) * windows + window;
+      const uint32_t begin = next[bucket];
+      const uint32_t size = next[bucket + 1];
+      next[bucket + 1] += begin;
+      if (size == 0) continue;
+      chunk->runs.push_back({shard, rows.window_ends[window], begin, size});
+      chunk->longest_run = std::max<size_t>(chunk->longest_run, size);
     }
     chunk->first_run.push_back(chunk->runs.size());
   }
 
-  Reorder(order, &chunk->keys.hashes);
-  Reorder(order, &chunk->keys.keys);
-  for (uint32_t& position : order) position = rows.rows[position];
+  std::vector<uint32_t> order(count);
+  chunk->keys.keys.resize(count);
+  chunk->keys.hashes.resize(count);
+  for (size_t i = 0; i < count; ++i) {
+    const uint32_t to = next[bucket_of[i]]++;
+    order[to] = rows.rows[i];
+    chunk->keys.keys[to] = keys.keys[i];
+    chunk->keys.hashes[to] = keys.hashes[i];
+  }
+  chunk->keys.bytes = std::move(keys.bytes);
+  chunk->keys.byte_size = keys.byte_size;
   return order;
 }
 

@@ -37,9 +37,9 @@ class PreparedChunk : public PreparedRows {
   std::vector<ArgumentValues> arguments;  ///< in the order of the runs
 };
 
-/// Puts rows, whose keys are `chunk->keys`, into the order of the runs: makes the runs, reorders
-/// the keys, and returns the rows' batch indexes in that order.
-std::vector<uint32_t> OrderByRun(const WindowedRows& rows, const WindowTable& table,
+/// Puts rows with their keys into the order of the runs: makes the runs and the keys of `chunk`,
+/// and returns the rows' batch indexes in that order.
+std::vector<uint32_t> OrderByRun(const WindowedRows& rows, GroupKeys keys, const WindowTable& table,
                                  PreparedChunk* chunk);
 
 }  // namespace tidemark

@@ -57,9 +57,7 @@ GroupKeys Encode(const GroupKeyCodec& codec, const std::vector<CellRow>& rows) {
   }
   std::vector<uint32_t> all(rows.size());
   std::iota(all.begin(), all.end(), 0);
-  GroupKeys keys;
-  codec.Encode(columns, all, &keys);
-  return keys;
+  return codec.Encode(columns, all);
 }
 
 std::vector<CellRow> Decode(const GroupKeyCodec& codec, const std::vector<std::string_view>& keys) {
@@ -157,8 +155,7 @@ TEST(GroupKeyTest, OnlyTheGivenRowsInTheirOrder) {
   const std::vector<ColumnPtr> columns = {
       MakeColumn(DataType::Int64(), {int64_t{10}, int64_t{11}, int64_t{12}, int64_t{13}})};
   const std::vector<uint32_t> rows = {3, 1};
-  GroupKeys keys;
-  codec.Encode(columns, rows, &keys);
+  const GroupKeys keys = codec.Encode(columns, rows);
   EXPECT_EQ(ToText(Decode(codec, keys.keys)[0]), "13");
   EXPECT_EQ(ToText(Decode(codec, keys.keys)[1]), "11");
 }
