@@ -23,16 +23,18 @@ class PreparedRows {
   virtual size_t memory_bytes() const = 0;
   int64_t late_rows = 0;  ///< dropped: their window ended at or before the late watermark
   int64_t null_event_time_rows = 0;  ///< dropped: in no window
-  std::vector<ExpressionError>
-      errors;  ///< rows on which a key or argument failed: left out (or null, by policy)
+  /// Rows on which a key or argument failed, once each, ascending: left out (or null, by policy),
+  /// as is a row whose window is out of range. Expressions are not evaluated on dropped rows.
+  std::vector<ExpressionError> errors;
 };
 
 /// Walks over output rows a batch at a time; key order.
 class ResultCursor {
  public:
   virtual ~ResultCursor() = default;
-  /// The next rows (at most 8,192), or nullptr at the end; lives until the next call.
-  /// InvalidArgument: a value after the aggregate overflowed, naming the group.
+  /// The next rows (at most 8,192), or nullptr at the end; lives until the next call, its columns
+  /// as long as they are shared. InvalidArgument: a result overflowed under OverflowPolicy::kFail,
+  /// naming the group. Other errors: the store's; DataLoss: a group's key is damaged.
   virtual absl::StatusOr<const RowBatch*> Next() = 0;
 };
 
@@ -59,11 +61,12 @@ class Aggregation {
   /// Canonical text of slots and keys: part of the fingerprint.
   virtual std::string state_layout() const = 0;
   virtual bool order_matters() const = 0;
-  /// True if groups close with the watermark (a window, or the watermarked column among the keys).
+  /// True if groups close with the watermark: a window over the watermarked column, or without a
+  /// window that column among the keys. Else no row is late, and no group may be closed.
   virtual bool closes_groups() const = 0;
 
-  /// The table that Apply and the cursors use; called once, before them. The table outlives the
-  /// aggregation's use.
+  /// The table that Prepare, Apply and the cursors use; called once, before them. The table
+  /// outlives the aggregation's use.
   virtual void Attach(WindowTable* table) = 0;
 
   /// The selected rows of `batch`, less late ones (window end <= late_before, or the watermarked
@@ -72,8 +75,9 @@ class Aggregation {
                                                 int64_t late_before) const = 0;
   /// Adds the rows to their groups. Errors: the store's.
   virtual absl::Status Apply(const PreparedRows& rows) = 0;
-  /// After the last Apply of a batch: sums out of range under OverflowPolicy::kFail, as
-  /// InvalidArgument naming the group.
+  /// After the last Apply of a batch: a sum of integers, or a sum or average of decimals, that does
+  /// not fit its type under OverflowPolicy::kFail, as InvalidArgument naming the aggregate and the
+  /// group. Free unless some sum has left its type's range.
   virtual absl::Status CheckOverflow() = 0;
 
   /// Results of the groups touched in this batch (update).
