@@ -11,6 +11,7 @@ namespace {
 
 // How long a question is asked again when brokers are reachable but slow.
 constexpr std::chrono::seconds kPatience{5};
+constexpr std::chrono::milliseconds kRetryInterval{50};
 constexpr std::chrono::milliseconds kLastCommitTimeout{500};
 
 void OnError(rd_kafka_t* /*handle*/, int code, const char* reason, void* opaque) {
@@ -259,11 +260,15 @@ absl::Status KafkaClient::Ask(std::function<absl::Status()> call) {
   std::unique_lock lock(mutex_);
   question_ = [this, answer, deadline, call = std::move(call)] {
     absl::Status status;
-    do {
+    while (true) {
       status = call();
       handle_->ServeErrors();
-    } while (absl::IsDeadlineExceeded(status) && handle_->errors().last().empty() && !cancelled_ &&
-             std::chrono::steady_clock::now() < deadline);
+      // Nobody answered and nothing says why; or leaders are being elected.
+      const bool again = absl::IsUnavailable(status) ||
+                         (absl::IsDeadlineExceeded(status) && handle_->errors().last().empty());
+      if (!again || cancelled_ || std::chrono::steady_clock::now() >= deadline) break;
+      std::this_thread::sleep_for(kRetryInterval);
+    }
     if (absl::IsDeadlineExceeded(status)) {
       status = KafkaUnavailable(connection_, handle_->errors());
     } else {

@@ -107,10 +107,6 @@ absl::Status KafkaSource::RefreshPartitions(Clock::duration patience) {
     }
   }
   topic_missing_since_.reset();
-  for (const auto& [where, known] : partitions_) {
-    if (!partitions.contains(where))
-      losses_.push_back({where, std::max(known.planned, known.begin), known.end, kPartitionGone});
-  }
   partitions_ = std::move(partitions);
   partitions_asked_ = Clock::now();
   return absl::OkStatus();
@@ -182,7 +178,6 @@ void KafkaSource::NoteShortLogs() {
     } else if (!known.short_since.has_value()) {
       known.short_since = now;
     } else if (now - *known.short_since >= kShortLogPatience) {
-      losses_.push_back({where, known.planned, known.begin, kRecreated});
       known.planned = -1;
       known.short_since.reset();
     }
@@ -207,7 +202,7 @@ absl::StatusOr<std::vector<AvailableRange>> KafkaSource::Available() {
 absl::StatusOr<std::vector<DataLoss>> KafkaSource::CheckIdentity(
     const std::map<TopicPartition, LastRecord>& last_records) {
   if (absl::Status status = RefreshPartitions(kMissingTopicPatience); !status.ok()) return status;
-  if (absl::Status status = RefreshOffsets(true); !status.ok()) return status;
+  if (absl::Status status = AwaitOffsets(last_records); !status.ok()) return status;
   std::vector<DataLoss> losses;
   std::vector<PlannedRange> ranges;
   for (const auto& [where, last] : last_records) {
@@ -229,6 +224,21 @@ absl::StatusOr<std::vector<DataLoss>> KafkaSource::CheckIdentity(
     }
   }
   return losses;
+}
+
+// Logs that end before a record may be behind for a moment, while their broker starts.
+absl::Status KafkaSource::AwaitOffsets(const std::map<TopicPartition, LastRecord>& last_records) {
+  const Clock::time_point deadline = Clock::now() + kOpenPatience;
+  while (true) {
+    if (absl::Status status = RefreshOffsets(true); !status.ok()) return status;
+    const bool all_there =
+        std::all_of(last_records.begin(), last_records.end(), [this](const auto& entry) {
+          const auto known = partitions_.find(entry.first);
+          return known == partitions_.end() || entry.second.offset < known->second.end;
+        });
+    if (all_there || Clock::now() >= deadline) return absl::OkStatus();
+    std::this_thread::sleep_for(kRetryInterval);
+  }
 }
 
 // The records at the starts of the ranges, as far as they (still) exist.
@@ -265,6 +275,14 @@ absl::Status KafkaSource::StartRead(const std::vector<PlannedRange>& ranges) {
     } else if (range.start < range.end) {
       losses_.push_back({range.partition, range.start, range.end, kPartitionGone});
     }
+  }
+  // Partitions without news are assigned too, where they end: when something comes, it is read
+  // without a new connection.
+  for (const auto& [where, known] : partitions_) {
+    const bool planned =
+        std::any_of(ranges.begin(), ranges.end(),
+                    [&w = where](const PlannedRange& range) { return range.partition == w; });
+    if (!planned && reader_->position(where) < 0) readable.push_back({where, known.end, known.end});
   }
   return reader_->Start(readable);
 }

@@ -39,12 +39,13 @@ struct KafkaSourceOptions {
 ///
 /// Available asks the partitions' leaders (one round trip), except that an answer stays good for 20
 /// ms while the fetches show no new end of the log; the partitions themselves are asked for once a
-/// second. A topic that the brokers no longer know is NotFound after 3 seconds of their saying so
-/// (after 2 in Open): a broker that starts knows no topic for a moment. A log that ends before what
-/// was read is believed after 5 seconds and reported as a loss. Read waits when brokers are away,
-/// and says Unavailable for each 10 seconds in which nothing came; reading goes on at the next
-/// call. Offsets that left the log, partitions that are gone and logs that end before the range are
-/// losses. The destructor takes less than 2 seconds, brokers or not.
+/// second, and those that are gone are left out. A topic that the brokers no longer know is
+/// NotFound after 3 seconds of their saying so (after 2 in Open): a broker that starts knows no
+/// topic for a moment. Likewise an end before what was read is believed after 5 seconds; until then
+/// nothing is new. Read waits when brokers are away, and says Unavailable for each 10 seconds in
+/// which nothing came; reading goes on at the next call. Offsets that left the log, partitions that
+/// are gone and logs that end before the range are losses. The destructor takes less than 2
+/// seconds, brokers or not.
 class KafkaSource : public Source {
  public:
   /// InvalidArgument for options that are wrong; connects to nothing.
@@ -82,6 +83,7 @@ class KafkaSource : public Source {
               std::unique_ptr<KafkaClient> client, std::unique_ptr<KafkaReader> reader);
   absl::Status RefreshPartitions(Clock::duration patience);
   absl::Status RefreshOffsets(bool beginnings_too);
+  absl::Status AwaitOffsets(const std::map<TopicPartition, LastRecord>& last_records);
   bool NothingChanged() const;
   void NoteShortLogs();
   std::vector<AvailableRange> KnownRanges() const;
