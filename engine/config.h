@@ -16,14 +16,15 @@
 
 namespace tidemark {
 
-/// One value as it was given, and where: `--window`, `TIDEMARK_WINDOW`, `prod.yaml:3: window`. Messages begin with the origin.
+/// One value as it was given, and where: `--window`, `TIDEMARK_WINDOW`, `prod.yaml:3: window`.
+/// Messages begin with the origin.
 struct Setting {
   std::string value;
   std::string origin;
 };
 
-/// What a job was told, from the strongest place that says something: flag, environment, config file. What none of them says
-/// stays as the code has it.
+/// What a job was told, from the strongest place that says something: flag, environment, config
+/// file. What none of them says stays as the code has it.
 struct Config {
   std::map<std::string, Setting> settings;  ///< by flag
   std::map<std::string, Setting> kafka;     ///< --kafka, by key, without `kafka.`
@@ -40,21 +41,25 @@ using Environment = std::function<std::optional<std::string>(const std::string& 
 /// The process's own.
 std::optional<std::string> ProcessEnvironment(const std::string& name);
 
-/// Reads everything. `--profile NAME` without `--config` reads `examples/<job>/<job>.yaml`; the profile `test` means the embedded
-/// broker unless it names another. InvalidArgument, in one sentence that names the place and the nearest known word: unknown
-/// flags, keys, parameters and profiles, values of the wrong shape, an unreadable file. After --help and --version nothing else
+/// Reads everything. `--profile NAME` without `--config` reads `examples/<job>/<job>.yaml`; the
+/// profile `test` means the embedded broker unless it names another. InvalidArgument, in one
+/// sentence that names the place and the nearest known word: unknown flags, keys, parameters and
+/// profiles, values of the wrong shape, an unreadable file. After --help and --version nothing else
 /// is read.
-absl::StatusOr<Config> LoadConfig(int argc, const char* const* argv, const JobDefinition& definition,
-                                  const Environment& environment);
+absl::StatusOr<Config> LoadConfig(int argc, const char* const* argv,
+                                  const JobDefinition& definition, const Environment& environment);
 
-/// The same for values the config file holds, by flag; called by LoadConfig. `profile` may be empty.
+/// The same for values the config file holds, by flag; called by LoadConfig. `profile` may be
+/// empty.
 absl::StatusOr<Config> ReadConfigFile(const std::string& path, const std::string& profile);
 
-/// `no such flag; did you mean --window?`: the end of a message about `word`, which is none of `known`. Without a near one it
-/// lists `known`, if they are few.
-std::string DidYouMean(const std::string& word, const std::vector<std::string>& known, const std::string& prefix = "");
+/// `no such flag; did you mean --window?`: the end of a message about `word`, which is none of
+/// `known`. Without a near one it lists `known`, if they are few.
+std::string DidYouMean(const std::string& word, const std::vector<std::string>& known,
+                       const std::string& prefix = "");
 
-/// Turns texts into values, and remembers the first that does not fit. What was not given leaves its output as it is.
+/// Turns texts into values, and remembers the first that does not fit. What was not given leaves
+/// its output as it is.
 class ConfigReader {
  public:
   explicit ConfigReader(const Config& config) : config_(config) {}
@@ -68,8 +73,12 @@ class ConfigReader {
   void Duration(const std::string& flag, bool zero_allowed, absl::Duration* out);
   /// The value's place in `known`.
   void OneOf(const std::string& flag, const std::vector<std::string>& known, size_t* out);
-  /// A mistake found by somebody else.
+  /// Mistakes that somebody else found.
   void Fail(const Setting& setting, const std::string& problem);
+
+  void FailWith(absl::Status status) {
+    if (status_.ok()) status_ = std::move(status);
+  }
 
   const absl::Status& status() const { return status_; }
 

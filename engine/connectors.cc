@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "tidemark/operators/sinks/mysql_sink.h"
 #include "tidemark/operators/sinks/null_sink.h"
 
 namespace tidemark {
@@ -33,6 +34,28 @@ Input GeneratorInput(GeneratorSourceOptions options) {
           }};
 }
 
+Input KafkaInput(KafkaSourceOptions options) {
+  return {"kafka",
+          [options = std::move(options)](const SourceRequest& request) -> absl::StatusOr<std::unique_ptr<Source>> {
+            KafkaSourceOptions source = options;
+            source.topics = {request.topic};
+            source.group_id = "tidemark-" + request.query_id;
+            source.queue_bytes = request.queue_bytes;
+            return KafkaSource::Make(std::move(source));
+          }};
+}
+
+Input EmbeddedInput(EmbeddedKafkaOptions options) {
+  return {fmt::format("embedded seed={}", options.seed),
+          [options = std::move(options)](const SourceRequest& request) -> absl::StatusOr<std::unique_ptr<Source>> {
+            EmbeddedKafkaOptions source = options;
+            source.topic = request.topic;
+            source.committed = request.committed;
+            source.queue_bytes = request.queue_bytes;
+            return std::make_unique<EmbeddedKafkaSource>(std::move(source));
+          }};
+}
+
 Output ConsoleOutput(ConsoleOptions options, std::FILE* out) {
   return {false, [=](const SinkRequest&) { return Made(MakeConsoleSink(options, out)); }};
 }
@@ -49,6 +72,18 @@ Output JsonFilesOutput(std::string folder, JsonFilesOptions options) {
   return {false, [folder = std::move(folder), options](const SinkRequest&) {
             return Made(MakeJsonFilesSink(folder, options));
           }};
+}
+
+Output MySqlOutput(MySqlSinkOptions options) {
+  return {true, [options = std::move(options)](const SinkRequest& request) -> absl::StatusOr<std::unique_ptr<Sink>> {
+            MySqlSinkOptions sink = options;
+            sink.delete_when_column = request.delete_column;
+            return std::make_unique<MySqlSink>(std::move(sink));
+          }};
+}
+
+DeadLetters FileDeadLetters(std::string folder) {
+  return [folder = std::move(folder)] { return MakeFileDeadLetters(folder); };
 }
 
 CheckpointLocation CheckpointFolder(std::string folder) {

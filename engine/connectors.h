@@ -2,6 +2,7 @@
 #define TIDEMARK_ENGINE_CONNECTORS_H_
 
 #include <cstdio>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -9,7 +10,10 @@
 #include "tidemark/operators/sinks/console_sink.h"
 #include "tidemark/operators/sinks/json_files_sink.h"
 #include "tidemark/operators/sinks/memory_sink.h"
+#include "tidemark/operators/sinks/mysql_options.h"
 #include "tidemark/operators/sources/generator_source.h"
+#include "tidemark/operators/sources/kafka_embedded.h"
+#include "tidemark/operators/sources/kafka_source.h"
 #include "tidemark/operators/sources/memory_source.h"
 #include "tidemark/state/checkpoint_store.h"
 
@@ -20,11 +24,22 @@ Input MemoryInput(std::shared_ptr<MemoryTopic> topic, MemorySourceOptions option
 /// The topic's name comes from the plan.
 Input GeneratorInput(GeneratorSourceOptions options);
 
+/// Topics, group (unless the properties name one) and memory come from the query.
+Input KafkaInput(KafkaSourceOptions options);
+/// The broker inside the process; topic, committed offsets and memory come from the query.
+Input EmbeddedInput(EmbeddedKafkaOptions options);
+
 /// `out` outlives the query.
 Output ConsoleOutput(ConsoleOptions options = {}, std::FILE* out = stdout);
 Output MemoryOutput(std::shared_ptr<MemoryTable> table);
 Output NullOutput();
 Output JsonFilesOutput(std::string folder, JsonFilesOptions options = {});
+
+/// `DeleteWhen` becomes the sink's column of deletes.
+Output MySqlOutput(MySqlSinkOptions options);
+
+using DeadLetters = std::function<absl::StatusOr<std::unique_ptr<DeadLetterWriter>>()>;
+DeadLetters FileDeadLetters(std::string folder);
 
 /// A folder on disk, made if it is missing.
 CheckpointLocation CheckpointFolder(std::string folder);

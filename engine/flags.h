@@ -11,12 +11,13 @@
 
 namespace tidemark {
 
-/// A flag that every job has. The same name with `_` for `-` is a key of the config file, in capitals behind `TIDEMARK_` an
-/// environment variable.
+/// A flag that every job has. The same name with `_` for `-` is a key of the config file, in
+/// capitals behind `TIDEMARK_` an environment variable.
 struct Flag {
-  /// kSwitch: no value; kPairs: NAME=VALUE, may be repeated (a map in the config file); the others: one value.
+  /// kSwitch: no value; kPairs: NAME=VALUE, may be repeated (a map in the config file); the others:
+  /// one value.
   enum class Kind { kText, kSwitch, kPairs };
-  std::string name;  ///< without dashes
+  std::string name;   ///< without dashes
   std::string value;  ///< how --help names the value
   std::string help;
   std::string group;  ///< its heading in --help
@@ -31,9 +32,10 @@ const Flag* FindFlag(std::string_view name);
 std::string EnvironmentName(const Flag& flag);  ///< `TIDEMARK_MAX_OFFSETS_PER_TRIGGER`
 std::string ConfigKey(const Flag& flag);        ///< `max_offsets_per_trigger`
 
-/// The values given on the command line, by flag. InvalidArgument: an unknown flag (the message names the nearest one), a value
-/// that is missing, a flag given twice that may not be.
-absl::StatusOr<std::map<std::string, std::vector<std::string>>> ParseCommandLine(int argc, const char* const* argv);
+/// The values given on the command line, by flag. InvalidArgument: an unknown flag (the message
+/// names the nearest one), a value that is missing, a flag given twice that may not be.
+absl::StatusOr<std::map<std::string, std::vector<std::string>>> ParseCommandLine(
+    int argc, const char* const* argv);
 
 /// The text of --help.
 std::string HelpText(const JobDefinition& definition);

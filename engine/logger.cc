@@ -25,6 +25,17 @@ std::string_view LevelName(LogLevel level) {
   return "info";
 }
 
+void AppendField(const LogField& field, std::string* line) {
+  *line += ' ';
+  *line += field.first;
+  *line += '=';
+  if (NeedsQuotes(field.second)) {
+    AppendJsonString(field.second, line);
+  } else {
+    *line += field.second;
+  }
+}
+
 }  // namespace
 
 void Logger::Log(LogLevel level, std::string_view event, std::initializer_list<LogField> fields) {
@@ -34,16 +45,8 @@ void Logger::Log(LogLevel level, std::string_view event, std::initializer_list<L
   line += LevelName(level);
   line += " event=";
   line += event;
-  for (const LogField& field : fields) {
-    line += ' ';
-    line += field.first;
-    line += '=';
-    if (NeedsQuotes(field.second)) {
-      AppendJsonString(field.second, &line);
-    } else {
-      line += field.second;
-    }
-  }
+  for (const LogField& field : fields) AppendField(field, &line);
+  for (const LogField& field : context_) AppendField(field, &line);
   Write(line);
 }
 

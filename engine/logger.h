@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace tidemark {
 
@@ -17,6 +18,8 @@ using LogField = std::pair<std::string_view, std::string>;
 /// Writes what happens as lines of key=value (values with blanks or quotes are quoted). Thread-safe.
 class Logger {
  public:
+  /// `context` ends every line of Log: a job's name, a contact.
+  explicit Logger(std::vector<LogField> context = {}) : context_(std::move(context)) {}
   virtual ~Logger() = default;
   /// One line: `2025-01-02T10:15:22.123Z level=warning event=retry reason="..." wait_ms=200`.
   void Log(LogLevel level, std::string_view event, std::initializer_list<LogField> fields = {});
@@ -25,10 +28,16 @@ class Logger {
 
  protected:
   virtual void Write(std::string_view line) = 0;
+
+ private:
+  const std::vector<LogField> context_;
 };
 
 /// To standard error.
 class StderrLogger : public Logger {
+ public:
+  using Logger::Logger;
+
  protected:
   void Write(std::string_view line) override;
 

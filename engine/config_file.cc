@@ -1,0 +1,199 @@
+#include <fmt/format.h>
+#include <yaml-cpp/yaml.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <set>
+#include <sstream>
+#include <utility>
+
+#include "tidemark/engine/config.h"
+#include "tidemark/engine/flags.h"
+
+namespace tidemark {
+namespace {
+
+// Far more than a person writes.
+constexpr size_t kMaxFileBytes = size_t{1} << 20;
+
+std::vector<std::string> KnownKeys(bool in_profile) {
+  std::vector<std::string> keys;
+  for (const Flag& flag : AllFlags()) {
+    if (!flag.command_line_only) keys.push_back(flag.name == "param" ? "params" : ConfigKey(flag));
+  }
+  if (!in_profile) keys.push_back("profiles");
+  return keys;
+}
+
+std::string_view Shape(const YAML::Node& node) {
+  switch (node.Type()) {
+    case YAML::NodeType::Scalar:
+      return "one value";
+    case YAML::NodeType::Sequence:
+      return "a list";
+    case YAML::NodeType::Map:
+      return "a map";
+    default:
+      return "nothing";
+  }
+}
+
+// Reads one file. What is wrong is said with its line.
+class ConfigFile {
+ public:
+  explicit ConfigFile(std::string path) : path_(std::move(path)) {}
+
+  absl::StatusOr<Config> Read(const std::string& text, const std::string& profile) {
+    const YAML::Node root = YAML::Load(text);
+    Config everywhere;
+    Config chosen;
+    std::vector<std::string> profiles;
+    if (root.IsDefined() && !root.IsNull()) {
+      if (absl::Status status = ReadKeys(root, /*in_profile=*/false, &everywhere); !status.ok())
+        return status;
+      if (absl::Status status = ReadProfiles(root["profiles"], profile, &profiles, &chosen);
+          !status.ok())
+        return status;
+    }
+    const bool test = profile == "test";
+    if (!profile.empty() && !test &&
+        std::find(profiles.begin(), profiles.end(), profile) == profiles.end()) {
+      return absl::InvalidArgumentError(
+          fmt::format("{}: there is no profile '{}'{}", path_, profile,
+                      profiles.empty() ? ", as it has none" : DidYouMean(profile, profiles)));
+    }
+    if (test) chosen.settings.emplace("brokers", Setting{"embedded", "--profile test"});
+    chosen.settings.merge(everywhere.settings);
+    chosen.kafka.merge(everywhere.kafka);
+    chosen.params.merge(everywhere.params);
+    return chosen;
+  }
+
+ private:
+  std::string At(const YAML::Node& node) const {
+    return fmt::format("{}:{}", path_, node.Mark().line + 1);
+  }
+
+  absl::Status Wrong(const YAML::Node& node, const std::string& problem) const {
+    return absl::InvalidArgumentError(fmt::format("{}: {}", At(node), problem));
+  }
+
+  absl::Status CheckMap(const YAML::Node& map, const std::string& what) const {
+    if (!map.IsMap()) {
+      return Wrong(map, fmt::format("{} must be a map (name: value, a line each), not {}", what,
+                                    Shape(map)));
+    }
+    std::set<std::string> seen;
+    for (const auto& entry : map) {
+      if (!entry.first.IsScalar()) return Wrong(entry.first, "a key must be a word");
+      if (!seen.insert(entry.first.Scalar()).second) {
+        return Wrong(entry.first,
+                     fmt::format("'{}' is there twice; keep one", entry.first.Scalar()));
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status ReadKeys(const YAML::Node& map, bool in_profile, Config* config) const {
+    if (absl::Status status = CheckMap(map, in_profile ? "a profile" : "the file"); !status.ok())
+      return status;
+    for (const auto& entry : map) {
+      const std::string key = entry.first.Scalar();
+      if (key == "profiles" && !in_profile) continue;
+      const Flag* flag = FlagOfKey(key);
+      if (flag == nullptr) {
+        return Wrong(entry.first, fmt::format("there is no key '{}'{}", key,
+                                              DidYouMean(key, KnownKeys(in_profile))));
+      }
+      absl::Status status = flag->kind == Flag::Kind::kPairs
+                                ? ReadPairs(*flag, entry.second, config)
+                                : ReadValue(*flag, key, entry.second, config);
+      if (!status.ok()) return status;
+    }
+    return absl::OkStatus();
+  }
+
+  static const Flag* FlagOfKey(const std::string& key) {
+    for (const Flag& flag : AllFlags()) {
+      if (flag.command_line_only) continue;
+      if (key == (flag.name == "param" ? "params" : ConfigKey(flag))) return &flag;
+    }
+    return nullptr;
+  }
+
+  absl::Status ReadValue(const Flag& flag, const std::string& key, const YAML::Node& value,
+                         Config* config) const {
+    if (!value.IsScalar()) {
+      return Wrong(value,
+                   fmt::format("{} must be one value ({}), not {}", key, flag.value, Shape(value)));
+    }
+    config->settings.emplace(flag.name,
+                             Setting{value.Scalar(), fmt::format("{}: {}", At(value), key)});
+    return absl::OkStatus();
+  }
+
+  absl::Status ReadPairs(const Flag& flag, const YAML::Node& map, Config* config) const {
+    const std::string what = flag.name == "kafka" ? "kafka" : "params";
+    if (absl::Status status = CheckMap(map, what); !status.ok()) return status;
+    for (const auto& entry : map) {
+      std::string name = entry.first.Scalar();
+      if (!entry.second.IsScalar()) {
+        return Wrong(entry.second, fmt::format("{}.{} must be one value, not {}", what, name,
+                                               Shape(entry.second)));
+      }
+      Setting setting{entry.second.Scalar(), fmt::format("{}: {}", At(entry.second), what)};
+      if (flag.name == "kafka") {
+        if (name.starts_with("kafka.")) name = name.substr(6);
+        config->kafka.emplace(std::move(name), std::move(setting));
+      } else {
+        config->params.emplace(std::move(name), std::move(setting));
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  // Every profile is checked, also those that are not chosen.
+  absl::Status ReadProfiles(const YAML::Node& profiles, const std::string& profile,
+                            std::vector<std::string>* names, Config* chosen) const {
+    if (!profiles.IsDefined() || profiles.IsNull()) return absl::OkStatus();
+    if (absl::Status status = CheckMap(profiles, "profiles"); !status.ok()) return status;
+    for (const auto& entry : profiles) {
+      names->push_back(entry.first.Scalar());
+      Config config;
+      if (!entry.second.IsNull()) {
+        if (absl::Status status = ReadKeys(entry.second, /*in_profile=*/true, &config);
+            !status.ok())
+          return status;
+      }
+      if (names->back() == profile) *chosen = std::move(config);
+    }
+    return absl::OkStatus();
+  }
+
+  const std::string path_;
+};
+
+}  // namespace
+
+absl::StatusOr<Config> ReadConfigFile(const std::string& path, const std::string& profile) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  if (file) text << file.rdbuf();
+  if (!file) {
+    return absl::NotFoundError(
+        fmt::format("the config file {} cannot be read: {}", path, std::strerror(errno)));
+  }
+  if (text.view().size() > kMaxFileBytes) {
+    return absl::InvalidArgumentError(
+        fmt::format("{}: the file is larger than {} bytes", path, kMaxFileBytes));
+  }
+  try {
+    return ConfigFile(path).Read(text.str(), profile);
+  } catch (const YAML::Exception& error) {
+    return absl::InvalidArgumentError(
+        fmt::format("{}:{}: this is not YAML: {}", path, error.mark.line + 1, error.msg));
+  }
+}
+
+}  // namespace tidemark
