@@ -47,11 +47,11 @@ using MySqlRow = std::vector<std::optional<std::string>>;
 struct MySqlParameter {
   enum class Kind : uint8_t { kInt64, kDouble, kText, kBytes, kDecimal };
   Kind kind = Kind::kInt64;
-  std::vector<int64_t> ints;
-  std::vector<double> doubles;
-  std::vector<const char*> texts;
-  std::vector<unsigned long> lengths;
-  std::vector<char> nulls;  ///< 1 where the value is NULL
+  std::vector<int64_t> ints = {};
+  std::vector<double> doubles = {};
+  std::vector<const char*> texts = {};
+  std::vector<unsigned long> lengths = {};
+  std::vector<char> nulls = {};  ///< 1 where the value is NULL
 
   void Clear();
 };

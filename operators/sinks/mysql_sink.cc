@@ -26,11 +26,6 @@ bool ParseInt(const std::optional<std::string>& text, Int* value) {
   return error == std::errc() && at == end;
 }
 
-std::string Describe(const SinkMarker& marker) {
-  return fmt::format("batch {} of epoch {} (plan {:016x}, {} rows)", marker.batch_id, marker.epoch,
-                     marker.plan_hash, marker.row_count);
-}
-
 bool SameLetters(const std::string& a, const std::string& b) {
   const auto lower = [](char c) {
     return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
@@ -74,8 +69,7 @@ absl::Status MySqlSink::Open(const SinkContext& context) {
 }
 
 absl::Status MySqlSink::PlanColumns(const SinkContext& context) {
-  query_id_ = context.query_id;
-  sink_ = context.sink;
+  context_ = context;
   table_ = {
       .database = options_.server.database, .table = options_.table, .columns = {}, .key = {}};
   layout_ = {};
@@ -168,30 +162,30 @@ absl::StatusOr<std::optional<SinkMarker>> MySqlSink::LockMarker() {
   const auto rows = connection_->Query(fmt::format(
       "SELECT epoch, batch_id, plan_hash, row_count, rows_hash FROM {} WHERE query_id = {} AND "
       "sink = {} FOR UPDATE",
-      kMarkerTable, QuoteMySqlText(query_id_), QuoteMySqlText(sink_)));
+      kMarkerTable, QuoteMySqlText(context_.query_id), QuoteMySqlText(context_.sink)));
   if (!rows.ok()) return rows.status();
   if (rows->empty()) return std::nullopt;
   const MySqlRow& row = rows->front();
-  SinkMarker marker{.query_id = query_id_, .sink = sink_};
+  SinkMarker marker{.query_id = context_.query_id, .sink = context_.sink};
   if (!ParseInt(row[0], &marker.epoch) || !ParseInt(row[1], &marker.batch_id) ||
       !ParseInt(row[2], &marker.plan_hash) || !ParseInt(row[3], &marker.row_count) ||
       !ParseInt(row[4], &marker.rows_hash)) {
     return absl::FailedPreconditionError(
         fmt::format("the row of query {} and sink {} in {}.{} is not one that this sink wrote",
-                    query_id_, sink_, table_.database, kMarkerTable));
+                    context_.query_id, context_.sink, table_.database, kMarkerTable));
   }
   return marker;
 }
 
 absl::Status MySqlSink::PutMarker(const SinkMarker& marker) {
-  return connection_->Exec(
-      fmt::format("INSERT INTO {} (query_id, sink, epoch, batch_id, plan_hash, row_count, "
-                  "rows_hash) VALUES ({}, {}, {}, {}, {}, "
-                  "{}, {}) ON DUPLICATE KEY UPDATE epoch = VALUES(epoch), batch_id = "
-                  "VALUES(batch_id), plan_hash = "
-                  "VALUES(plan_hash), row_count = VALUES(row_count), rows_hash = VALUES(rows_hash)",
-                  kMarkerTable, QuoteMySqlText(query_id_), QuoteMySqlText(sink_), marker.epoch,
-                  marker.batch_id, marker.plan_hash, marker.row_count, marker.rows_hash));
+  return connection_->Exec(fmt::format(
+      "INSERT INTO {} (query_id, sink, epoch, batch_id, plan_hash, row_count, "
+      "rows_hash) VALUES ({}, {}, {}, {}, {}, "
+      "{}, {}) ON DUPLICATE KEY UPDATE epoch = VALUES(epoch), batch_id = "
+      "VALUES(batch_id), plan_hash = "
+      "VALUES(plan_hash), row_count = VALUES(row_count), rows_hash = VALUES(rows_hash)",
+      kMarkerTable, QuoteMySqlText(context_.query_id), QuoteMySqlText(context_.sink), marker.epoch,
+      marker.batch_id, marker.plan_hash, marker.row_count, marker.rows_hash));
 }
 
 absl::StatusOr<std::optional<SinkMarker>> MySqlSink::ReadMarker() {
@@ -205,38 +199,35 @@ absl::StatusOr<std::optional<SinkMarker>> MySqlSink::ReadMarker() {
 }
 
 absl::Status MySqlSink::WriteMarker(const SinkMarker& marker) {
-  if (marker.query_id != query_id_ || marker.sink != sink_) {
+  if (marker.query_id != context_.query_id || marker.sink != context_.sink) {
     return absl::InternalError(
-        fmt::format("a marker of query {} and sink {} was given to query {} and sink {}",
-                    marker.query_id, marker.sink, query_id_, sink_));
+        fmt::format("a marker of query {}, sink {} was given to query {}, sink {}", marker.query_id,
+                    marker.sink, context_.query_id, context_.sink));
   }
-  absl::Status status = Begin();
-  if (status.ok()) status = PutMarker(marker);
+  const absl::Status begun = Begin();
+  if (!begun.ok()) return Fail(begun);
+  const auto held = LockMarker();
+  if (!held.ok()) return Fail(held.status());
+  const auto holds =
+      HoldsBatch(*held, {marker.batch_id, marker.epoch, marker.plan_hash}, description());
+  if (!holds.ok()) return Fail(holds.status());
+  absl::Status status = *holds ? absl::OkStatus() : PutMarker(marker);
   if (status.ok()) status = connection_->Exec("COMMIT");
   return status.ok() ? status : Fail(status);
 }
 
+// A batch that this sink does not hold is the one after the marker's, or repeats what an earlier
+// epoch wrote.
 absl::Status MySqlSink::CheckFollows(const std::optional<SinkMarker>& held,
                                      const SinkBatch& batch) const {
-  const std::string place =
-      fmt::format("{} (in {}.{})", description(), table_.database, kMarkerTable);
-  if (!held) {
-    return absl::FailedPreconditionError(
-        fmt::format("{} holds nothing of query {}, sink {}, and so cannot take batch {}: what it "
-                    "held is gone, or it is another "
-                    "database; bring it back, or start from a new checkpoint",
-                    place, query_id_, sink_, batch.batch_id));
-  }
-  const bool follows = held->epoch == batch.epoch
-                           ? held->batch_id == batch.batch_id - 1
-                           : held->epoch < batch.epoch && held->batch_id >= batch.batch_id - 1;
-  if (follows) return absl::OkStatus();
+  if (held && held->batch_id >= batch.batch_id - 1) return absl::OkStatus();
   return absl::FailedPreconditionError(fmt::format(
-      "{} holds {} of query {}, sink {}, and so cannot take batch {} of epoch {} (plan {:016x}): "
-      "the checkpoint and "
-      "the table do not belong together; use the checkpoint that wrote it, or a new one with an "
-      "empty table",
-      place, Describe(*held), query_id_, sink_, batch.batch_id, batch.epoch, batch.plan_hash));
+      "{} has lost what it was given: {}.{} holds {} of query {}, sink {}, but batch {} was to be "
+      "written; bring the "
+      "database back to where it was, or start from a new checkpoint",
+      description(), table_.database, kMarkerTable,
+      held ? fmt::format("batch {} of epoch {}", held->batch_id, held->epoch) : "nothing",
+      context_.query_id, context_.sink, batch.batch_id));
 }
 
 absl::StatusOr<SinkMarker> MySqlSink::Commit(const SinkBatch& batch, RowStream& rows) {
@@ -251,10 +242,9 @@ absl::StatusOr<SinkMarker> MySqlSink::CommitInTransaction(const SinkBatch& batch
                                                           RowStream& stream) {
   const auto held = LockMarker();
   if (!held.ok()) return held.status();
-  const bool is_there = *held && (*held)->epoch == batch.epoch &&
-                        (*held)->batch_id == batch.batch_id &&
-                        (*held)->plan_hash == batch.plan_hash;
-  if (is_there) {
+  const auto holds = HoldsBatch(*held, batch, description());
+  if (!holds.ok()) return holds.status();
+  if (*holds) {
     if (unsure_ && unsure_->epoch == batch.epoch && unsure_->batch_id == batch.batch_id)
       CountRows();
     const absl::Status ended = connection_->Exec("ROLLBACK");
@@ -276,13 +266,7 @@ absl::StatusOr<SinkMarker> MySqlSink::CommitInTransaction(const SinkBatch& batch
   status = rows.Settle();
   if (status.ok()) status = writer_->Write(*connection_, rows);
   if (!status.ok()) return status;
-  const SinkMarker marker{.query_id = query_id_,
-                          .sink = sink_,
-                          .epoch = batch.epoch,
-                          .batch_id = batch.batch_id,
-                          .plan_hash = batch.plan_hash,
-                          .row_count = stream.row_count(),
-                          .rows_hash = stream.rows_hash()};
+  const SinkMarker marker = MarkerOf(context_, batch, stream);
   status = PutMarker(marker);
   if (!status.ok()) return status;
   unsure_ = {batch.epoch, batch.batch_id, rows.superseded_rows(), rows.skipped_rows()};

@@ -21,11 +21,11 @@ namespace tidemark {
 /// first statement locks the marker; so a COMMIT whose answer was lost is found by the next Commit
 /// of the same batch.
 ///
-/// Commit takes a batch if the marker holds the batch before it (of this epoch; of an earlier
-/// epoch, after a rewind, that batch or a later one); a sink without a marker takes none:
-/// WriteMarker first. A failure leaves table and marker both as they were, or both written. Cancel
-/// is for good: each call after it returns Cancelled. Rows of one batch that clash on another
-/// unique key than the pipeline's are written in the order of the pipeline's key.
+/// Commit takes a batch if the marker is of the batch before it (or, of an earlier epoch, of a
+/// later batch: after a rewind); a sink without a marker takes none: WriteMarker first. A failure
+/// leaves table and marker both as they were, or both written. Cancel is for good: each call after
+/// it returns Cancelled. Rows of one batch that clash on another unique key than the pipeline's are
+/// written in the order of the pipeline's key.
 class MySqlSink final : public Sink {
  public:
   explicit MySqlSink(MySqlSinkOptions options);
@@ -64,8 +64,7 @@ class MySqlSink final : public Sink {
 
   const MySqlSinkOptions options_;
   std::atomic<bool> cancelled_ = false;
-  std::string query_id_;
-  std::string sink_;
+  SinkContext context_;
   MySqlTable table_;
   MySqlRows::Layout layout_;
   std::unique_ptr<MySqlWriter> writer_;  // set once open

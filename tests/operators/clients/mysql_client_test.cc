@@ -1,0 +1,261 @@
+#include "tidemark/operators/clients/mysql_client.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <thread>
+
+#include "operators/clients/cutting_proxy.h"
+#include "tests/servers/free_port.h"
+#include "tests/servers/mariadb_server.h"
+
+namespace tidemark {
+namespace {
+
+using ::testing::AllOf;
+using testing::CuttingProxy;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using testing::MariaDbServer;
+using Clock = std::chrono::steady_clock;
+
+constexpr MySqlTimeouts kShort = {.connect = absl::Seconds(1), .answer = absl::Seconds(1)};
+
+class MySqlClientTest : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    auto started = MariaDbServer::Start({.flush_log_at_trx_commit = 2});
+    ASSERT_TRUE(started.ok()) << started.status();
+    server_ = started->release();
+  }
+  static void TearDownTestSuite() {
+    delete server_;
+    server_ = nullptr;
+  }
+  static MySqlAddress Address() {
+    return {.host = server_->host(),
+            .port = server_->port(),
+            .user = server_->user(),
+            .password = server_->password(),
+            .database = server_->database()};
+  }
+  static std::unique_ptr<MySqlConnection> Connect(const MySqlTimeouts& timeouts = {}) {
+    auto connection = MySqlConnection::Connect(Address(), timeouts, nullptr);
+    EXPECT_TRUE(connection.ok()) << connection.status();
+    return connection.ok() ? std::move(*connection) : nullptr;
+  }
+  static absl::Status Refusal(const MySqlAddress& address, const MySqlTimeouts& timeouts = kShort) {
+    return MySqlConnection::Connect(address, timeouts, nullptr).status();
+  }
+
+  static inline MariaDbServer* server_ = nullptr;
+};
+
+TEST_F(MySqlClientTest, TheSessionIsStrictUtcAndUtf8) {
+  const auto connection = Connect();
+  const auto rows = connection->Query(
+      "SELECT @@time_zone, @@character_set_client, @@character_set_connection, @@autocommit, "
+      "@@sql_mode");
+  ASSERT_TRUE(rows.ok()) << rows.status();
+  EXPECT_THAT((*rows)[0],
+              ElementsAre("+00:00", "utf8mb4", "utf8mb4", "1",
+                          ::testing::Optional(AllOf(HasSubstr("STRICT_ALL_TABLES"),
+                                                    HasSubstr("NO_AUTO_VALUE_ON_ZERO")))));
+  EXPECT_TRUE(connection->is_mariadb());
+  EXPECT_TRUE(connection->takes_arrays());
+  EXPECT_EQ(connection->max_allowed_packet(), size_t{64} << 20);
+}
+
+TEST_F(MySqlClientTest, LocalhostIsTcpWithThisPort) {
+  MySqlAddress address = Address();
+  address.host = "localhost";
+  EXPECT_TRUE(Refusal(address).ok());
+  address.port = *testing::FreePort();
+  EXPECT_THAT(std::string(Refusal(address).message()),
+              HasSubstr("localhost:" + std::to_string(address.port)));
+}
+
+TEST_F(MySqlClientTest, AnAbsentServerIsUnavailable) {
+  MySqlAddress address = Address();
+  address.port = *testing::FreePort();
+  const absl::Status refusal = Refusal(address);
+  EXPECT_TRUE(absl::IsUnavailable(refusal)) << refusal;
+  EXPECT_THAT(std::string(refusal.message()),
+              AllOf(HasSubstr(address.HostPort()), HasSubstr("is the server running")));
+  address.host = "no-such-host.invalid";
+  EXPECT_TRUE(absl::IsUnavailable(Refusal(address))) << Refusal(address);
+}
+
+TEST_F(MySqlClientTest, WhoMayNotIsInvalidArgumentWithAdvice) {
+  MySqlAddress address = Address();
+  address.password = "wrong";
+  absl::Status refusal = Refusal(address);
+  EXPECT_TRUE(absl::IsInvalidArgument(refusal)) << refusal;
+  EXPECT_THAT(std::string(refusal.message()), HasSubstr("TIDEMARK_MYSQL_PASSWORD"));
+  address = Address();
+  address.database = "elsewhere";
+  refusal = Refusal(address);
+  EXPECT_TRUE(absl::IsInvalidArgument(refusal)) << refusal;
+  EXPECT_THAT(std::string(refusal.message()),
+              HasSubstr("GRANT ALL ON `elsewhere`.* TO 'tidemark'"));
+  ASSERT_TRUE(server_->Exec("GRANT ALL ON nowhere.* TO tidemark@'%'").ok());
+  address.database = "nowhere";
+  refusal = Refusal(address);
+  EXPECT_TRUE(absl::IsInvalidArgument(refusal)) << refusal;
+  EXPECT_THAT(std::string(refusal.message()), HasSubstr("CREATE DATABASE `nowhere`;"));
+}
+
+TEST_F(MySqlClientTest, TooManyConnectionsIsUnavailable) {
+  ASSERT_TRUE(server_->Exec("SET GLOBAL max_connections = 10").ok());
+  std::vector<std::unique_ptr<MySqlConnection>> open;
+  absl::Status refusal;
+  while (refusal.ok() && open.size() < 20) {
+    auto connection = MySqlConnection::Connect(Address(), kShort, nullptr);
+    refusal = connection.status();
+    if (connection.ok()) open.push_back(std::move(*connection));
+  }
+  EXPECT_TRUE(absl::IsUnavailable(refusal)) << refusal;
+  EXPECT_THAT(std::string(refusal.message()), HasSubstr("1040"));
+  open.clear();
+  ASSERT_TRUE(server_->Exec("SET GLOBAL max_connections = 150").ok());
+}
+
+TEST_F(MySqlClientTest, AReadOnlyServerIsUnavailable) {
+  ASSERT_TRUE(server_->Exec("CREATE TABLE ro (a INT); SET GLOBAL read_only = 1").ok());
+  const absl::Status refusal = Connect()->Exec("INSERT INTO ro VALUES (1)");
+  ASSERT_TRUE(server_->Exec("SET GLOBAL read_only = 0").ok());
+  EXPECT_TRUE(absl::IsUnavailable(refusal)) << refusal;
+}
+
+TEST_F(MySqlClientTest, ErrorsOfTheStatementLeaveTheConnectionUsable) {
+  const auto connection = Connect();
+  EXPECT_TRUE(absl::IsInternal(connection->Exec("SELEKT 1")));
+  EXPECT_EQ(connection->last_error(), 1064U);
+  EXPECT_TRUE(absl::IsInvalidArgument(connection->Exec("DELETE FROM nothing_there")));
+  EXPECT_TRUE(absl::IsInternal(connection->Query("SET @x = 1").status()));
+  EXPECT_FALSE(connection->lost());
+  const auto rows = connection->Query("SELECT 1, NULL, '', 'a\\0b'");
+  ASSERT_TRUE(rows.ok());
+  EXPECT_THAT((*rows)[0], ElementsAre("1", std::nullopt, "", std::string("a\0b", 3)));
+  EXPECT_TRUE(absl::IsInternal(connection->Exec("SELECT 1")));
+  EXPECT_TRUE(connection->lost());
+  EXPECT_TRUE(absl::IsUnavailable(connection->Exec("SET @x = 1")));
+}
+
+TEST_F(MySqlClientTest, QuotedTextAndNamesComeBackAsTheyWere) {
+  const auto connection = Connect();
+  std::string all;
+  for (int i = 0; i < 128; ++i) all += static_cast<char>(i);
+  all += "'\\'\\\\\"`%_\xF0\x9F\x90\x9F";
+  const auto text =
+      connection->Query("SELECT " + QuoteMySqlText(all) + " AS " + QuoteMySqlName("a`b"));
+  ASSERT_TRUE(text.ok()) << text.status();
+  EXPECT_EQ((*text)[0][0], all);
+  std::string bytes;
+  for (int i = 0; i < 256; ++i) bytes += static_cast<char>(i);
+  std::string sql = "SELECT ";
+  AppendMySqlBytes(bytes, &sql);
+  EXPECT_EQ((*connection->Query(sql))[0][0], bytes);
+}
+
+TEST_F(MySqlClientTest, ArraysCarryEveryKindAndNull) {
+  const auto connection = Connect();
+  ASSERT_TRUE(
+      connection->Exec("CREATE TABLE arrays (i BIGINT, d DOUBLE, t TEXT, b BLOB, n DECIMAL(38,3))")
+          .ok());
+  std::vector<MySqlParameter> parameters(5);
+  const std::string binary("\xFF\0\x01", 3);
+  parameters[0] = {.ints = {INT64_MIN, INT64_MAX, 0}, .nulls = {0, 0, 1}};
+  parameters[1] = {
+      .kind = MySqlParameter::Kind::kDouble, .doubles = {-0.1, 1e308, 0}, .nulls = {0, 0, 1}};
+  parameters[2] = {.kind = MySqlParameter::Kind::kText,
+                   .texts = {"", "x", ""},
+                   .lengths = {0, 1, 0},
+                   .nulls = {0, 0, 1}};
+  parameters[3] = {.kind = MySqlParameter::Kind::kBytes,
+                   .texts = {binary.data(), "", ""},
+                   .lengths = {3, 0, 0},
+                   .nulls = {0, 0, 1}};
+  parameters[4] = {.kind = MySqlParameter::Kind::kDecimal,
+                   .texts = {"-12345678901234567890123456789012345.678", "0", ""},
+                   .lengths = {40, 1, 0},
+                   .nulls = {0, 0, 1}};
+  const std::string sql = "INSERT INTO arrays VALUES (?,?,?,?,?)";
+  const absl::Status sent = connection->ExecuteArray(sql, parameters, 3);
+  ASSERT_TRUE(sent.ok()) << sent;
+  const auto rows = connection->Query("SELECT * FROM arrays");
+  ASSERT_TRUE(rows.ok());
+  EXPECT_THAT(*rows, ElementsAre(ElementsAre("-9223372036854775808", "-0.1", "", binary,
+                                             "-12345678901234567890123456789012345.678"),
+                                 ElementsAre("9223372036854775807", "1e308", "x", "", "0.000"),
+                                 ElementsAre(std::nullopt, std::nullopt, std::nullopt, std::nullopt,
+                                             std::nullopt)));
+  parameters.pop_back();
+  EXPECT_TRUE(absl::IsInternal(connection->ExecuteArray(sql, parameters, 3)));
+  EXPECT_TRUE(absl::IsInvalidArgument(
+      connection->ExecuteArray("INSERT INTO nothing VALUES (?)", parameters, 3)));
+}
+
+TEST_F(MySqlClientTest, AKilledConnectionIsLost) {
+  const auto connection = Connect();
+  const std::string id = *(*connection->Query("SELECT CONNECTION_ID()"))[0][0];
+  ASSERT_TRUE(server_->Exec("KILL " + id).ok());
+  const absl::Status lost = connection->Exec("SET @x = 1");
+  EXPECT_TRUE(absl::IsUnavailable(lost)) << lost;
+  EXPECT_TRUE(connection->lost());
+}
+
+TEST_F(MySqlClientTest, ASilentServerIsLeftAfterTheTimeout) {
+  const auto connection = Connect(kShort);
+  ASSERT_TRUE(server_->Pause().ok());
+  const auto start = Clock::now();
+  const absl::Status late = connection->Exec("SET @x = 1");
+  EXPECT_TRUE(absl::IsUnavailable(late)) << late;
+  EXPECT_THAT(std::string(late.message()), HasSubstr("has not answered within 1s"));
+  const absl::Status refusal = Refusal(Address());  // the kernel connects, the server says nothing
+  EXPECT_TRUE(absl::IsUnavailable(refusal)) << refusal;
+  EXPECT_THAT(std::string(refusal.message()), HasSubstr("no answer within 1s"));
+  EXPECT_LT(Clock::now() - start, std::chrono::seconds(4));
+  ASSERT_TRUE(server_->Resume().ok());
+}
+
+TEST_F(MySqlClientTest, CancelEndsEveryWait) {
+  std::atomic<bool> cancelled = false;
+  auto connection = MySqlConnection::Connect(Address(), {}, &cancelled);
+  ASSERT_TRUE(connection.ok());
+  for (const bool connecting : {false, true}) {
+    cancelled = false;
+    ASSERT_TRUE(server_->Pause().ok());
+    Clock::time_point at;
+    std::thread canceller([&] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(300));
+      at = Clock::now();
+      cancelled = true;
+    });
+    const absl::Status status = connecting
+                                    ? MySqlConnection::Connect(Address(), {}, &cancelled).status()
+                                    : (*connection)->Exec("SET @x = 1");
+    const auto end = Clock::now();
+    canceller.join();
+    ASSERT_TRUE(server_->Resume().ok());
+    EXPECT_TRUE(absl::IsCancelled(status)) << status;
+    EXPECT_LT(end - at, std::chrono::milliseconds(200));
+  }
+  EXPECT_TRUE(absl::IsCancelled((*connection)->Exec("SET @x = 1")));
+  EXPECT_TRUE(absl::IsCancelled(MySqlConnection::Connect(Address(), {}, &cancelled).status()));
+}
+
+TEST_F(MySqlClientTest, AnAnswerThatIsCutIsLost) {
+  CuttingProxy proxy(server_->port());
+  MySqlAddress address = Address();
+  address.port = proxy.port();
+  auto connection = MySqlConnection::Connect(address, kShort, nullptr);
+  ASSERT_TRUE(connection.ok()) << connection.status();
+  proxy.CutAfter("cut here", true);
+  EXPECT_TRUE(absl::IsUnavailable((*connection)->Query("SELECT 'cut here'").status()));
+  EXPECT_TRUE((*connection)->lost());
+}
+
+}  // namespace
+}  // namespace tidemark
