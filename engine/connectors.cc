@@ -86,6 +86,10 @@ DeadLetters FileDeadLetters(std::string folder) {
   return [folder = std::move(folder)] { return MakeFileDeadLetters(folder); };
 }
 
+DeadLetters TopicDeadLetters(KafkaDeadLettersOptions options) {
+  return [options = std::move(options)] { return MakeKafkaDeadLetters(options); };
+}
+
 CheckpointLocation CheckpointFolder(std::string folder) {
   return {folder, [folder](size_t memory_bytes, bool* created) {
             return OpenCheckpointStore(folder, CheckpointStoreOptions{memory_bytes}, created);

@@ -9,6 +9,7 @@
 #include "tidemark/engine/query_options.h"
 #include "tidemark/operators/sinks/console_sink.h"
 #include "tidemark/operators/sinks/json_files_sink.h"
+#include "tidemark/operators/sinks/kafka_dead_letters.h"
 #include "tidemark/operators/sinks/memory_sink.h"
 #include "tidemark/operators/sinks/mysql_options.h"
 #include "tidemark/operators/sources/generator_source.h"
@@ -40,6 +41,7 @@ Output MySqlOutput(MySqlSinkOptions options);
 
 using DeadLetters = std::function<absl::StatusOr<std::unique_ptr<DeadLetterWriter>>()>;
 DeadLetters FileDeadLetters(std::string folder);
+DeadLetters TopicDeadLetters(KafkaDeadLettersOptions options);
 
 /// A folder on disk, made if it is missing.
 CheckpointLocation CheckpointFolder(std::string folder);

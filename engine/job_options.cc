@@ -149,8 +149,18 @@ void ReadPolicies(const Config& config, const std::string& checkpoint, ConfigRea
   }
   options->bad_records = static_cast<BadRecordPolicy>(found - words.begin());
   if (where.starts_with("topic=")) {
-    return reader->Fail(*config.Find("bad-records"),
-                        "dead letters to a topic are not there yet; use dead-letter:DIR");
+    const Setting& setting = *config.Find("bad-records");
+    if (IsEmbedded(config)) {
+      return reader->Fail(
+          setting,
+          "a topic for dead letters needs a real broker (--brokers HOST:PORT); the embedded one "
+          "forgets it; use dead-letter:DIR");
+    }
+    if (where == "topic=")
+      return reader->Fail(setting, "the topic has no name; write dead-letter:topic=T");
+    options->dead_letters = TopicDeadLetters(
+        {config.Find("brokers")->value, where.substr(6), ClientProperties(config)});
+    return;
   }
   options->dead_letters = FileDeadLetters(where.empty() ? checkpoint + "/dead_letters" : where);
 }

@@ -124,7 +124,8 @@ std::vector<LogField> ContextOf(const JobDefinition& definition,
                                 const std::map<std::string, std::string>& parameters) {
   std::vector<LogField> context = {{"job", definition.name}};
   for (const JobParameter& parameter : definition.params) {
-    if (parameter.in_logs) context.emplace_back(parameter.name, parameters.at(parameter.name));
+    if (parameter.in_logs && !parameters.at(parameter.name).empty())
+      context.emplace_back(parameter.name, parameters.at(parameter.name));
   }
   return context;
 }

@@ -10,5 +10,6 @@ int main(int argc, char** argv) {
        .help = "Sums the orders and items of each shop and region, in windows of five minutes.",
        .params = {{.name = "contact",
                    .help = "e-mail of who looks after the job; in every line of its log",
-                   .in_logs = true}}});
+                   .in_logs = true}},
+       .defaults = {{"truncate", "60"}}});
 }
