@@ -259,6 +259,15 @@ class CheckpointStoreTest : public ::testing::Test {
     return testing::Process::Start(std::move(options));
   }
 
+  static void WaitForLines(testing::Process* process, ptrdiff_t lines) {
+    for (int i = 0; i < 10000; ++i) {
+      const std::string output = process->Stdout();
+      if (std::count(output.begin(), output.end(), '\n') >= lines) return;
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+    ADD_FAILURE() << "no " << lines << " lines in 20 s: " << process->Stderr();
+  }
+
   testing::TempDir temp_;
   bool created_ = false;
 };
@@ -348,9 +357,7 @@ TEST_F(CheckpointStoreTest, AFolderWithoutRightsIsRefusedSayingWhatToDo) {
 TEST_F(CheckpointStoreTest, AnotherProcessIsNamedAndItsDeathFreesTheFolder) {
   auto writer = StartWriter("hold");
   ASSERT_TRUE(writer.ok()) << writer.status();
-  for (int i = 0; i < 1000 && (*writer)->Stdout() != "-1\n0\n"; ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
+  WaitForLines(writer->get(), 2);
   ASSERT_EQ((*writer)->Stdout(), "-1\n0\n");
   const auto refused = TryOpen();
   EXPECT_EQ(refused.status().code(), kFailedPrecondition);
@@ -368,9 +375,10 @@ TEST_F(CheckpointStoreTest, KilledAtAnyMomentKeepsAllThatWasAcknowledged) {
   for (int round = 0; round < 25; ++round) {
     auto writer = StartWriter();
     ASSERT_TRUE(writer.ok()) << writer.status();
-    // Sometimes early, while the checkpoint is made or recovered.
-    const auto delay_us = round % 2 == 0 ? random() % 30000 : random() % 200000;
-    std::this_thread::sleep_for(std::chrono::microseconds(delay_us));
+    // Half of them early, while the checkpoint is made or recovered, half while it commits.
+    const auto lines = round % 2 == 0 ? 0 : static_cast<ptrdiff_t>(1 + random() % 60);
+    WaitForLines(writer->get(), lines);
+    std::this_thread::sleep_for(std::chrono::microseconds(random() % (lines > 0 ? 3000 : 40000)));
     ASSERT_EQ((*writer)->Kill(), 137) << (*writer)->Stderr();
     const std::string output = (*writer)->Stdout();
     const size_t end = output.rfind('\n');

@@ -100,9 +100,9 @@ class WatchedStore : public CheckpointStore {
   size_t memory_bytes() const override { return store_->memory_bytes(); }
 
   absl::Status failure;
-  size_t look_ups = 0;
-  size_t keys_looked_up = 0;
-  size_t cursors = 0;
+  std::atomic<size_t> look_ups = 0;
+  std::atomic<size_t> keys_looked_up = 0;
+  std::atomic<size_t> cursors = 0;
 
  private:
   class FailedCursor : public StateCursor {
@@ -975,7 +975,7 @@ void Live(unsigned seed, int steps, RandomLife::OpenFn open) {
 }
 
 TEST(WindowTableModelTest, AnyLifeInFrontOfAStoreInMemory) {
-  for (int round = 0; round < 60; ++round) {
+  for (int round = 0; round < 40; ++round) {
     MemoryCheckpoint checkpoint;
     Live(std::random_device()(), 150, [&] {
       bool created = false;
