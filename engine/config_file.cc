@@ -178,12 +178,14 @@ class ConfigFile {
 
 absl::StatusOr<Config> ReadConfigFile(const std::string& path, const std::string& profile) {
   std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  if (file) text << file.rdbuf();
-  if (!file) {
+  // A folder opens, and fails to be read.
+  if (file) file.peek();
+  if (!file.is_open() || file.bad()) {
     return absl::NotFoundError(
         fmt::format("the config file {} cannot be read: {}", path, std::strerror(errno)));
   }
+  std::ostringstream text;
+  text << file.rdbuf();
   if (text.view().size() > kMaxFileBytes) {
     return absl::InvalidArgumentError(
         fmt::format("{}: the file is larger than {} bytes", path, kMaxFileBytes));
