@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <functional>
 #include <thread>
 
 #include "operators/clients/cutting_proxy.h"
@@ -47,6 +48,13 @@ class MySqlClientTest : public ::testing::Test {
   }
   static absl::Status Refusal(const MySqlAddress& address, const MySqlTimeouts& timeouts = kShort) {
     return MySqlConnection::Connect(address, timeouts, nullptr).status();
+  }
+
+  // A server that is told to pause may answer once more before it does.
+  static absl::Status FirstFailure(const std::function<absl::Status()>& call) {
+    absl::Status status;
+    while (status.ok()) status = call();
+    return status;
   }
 
   static inline MariaDbServer* server_ = nullptr;
@@ -210,7 +218,7 @@ TEST_F(MySqlClientTest, ASilentServerIsLeftAfterTheTimeout) {
   const auto connection = Connect(kShort);
   ASSERT_TRUE(server_->Pause().ok());
   const auto start = Clock::now();
-  const absl::Status late = connection->Exec("SET @x = 1");
+  const absl::Status late = FirstFailure([&] { return connection->Exec("SET @x = 1"); });
   EXPECT_TRUE(absl::IsUnavailable(late)) << late;
   EXPECT_THAT(std::string(late.message()), HasSubstr("has not answered within 1s"));
   const absl::Status refusal = Refusal(Address());  // the kernel connects, the server says nothing
@@ -233,9 +241,10 @@ TEST_F(MySqlClientTest, CancelEndsEveryWait) {
       at = Clock::now();
       cancelled = true;
     });
-    const absl::Status status = connecting
-                                    ? MySqlConnection::Connect(Address(), {}, &cancelled).status()
-                                    : (*connection)->Exec("SET @x = 1");
+    const absl::Status status = FirstFailure([&] {
+      return connecting ? MySqlConnection::Connect(Address(), {}, &cancelled).status()
+                        : (*connection)->Exec("SET @x = 1");
+    });
     const auto end = Clock::now();
     canceller.join();
     ASSERT_TRUE(server_->Resume().ok());
