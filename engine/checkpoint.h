@@ -34,7 +34,7 @@ struct QueryProgress {
 };
 
 /// The rows of the batch protocol (design, section 4) over a CheckpointStore: one logged plan, one committed state, the
-/// fingerprint. Used by the query's thread only.
+/// fingerprint. One thread at a time.
 class Checkpoint {
  public:
   /// Takes over the store. Call Load before anything else.

@@ -96,11 +96,11 @@ std::string Progress::ToJson() const {
   return out;
 }
 
-void RunTotals::Add(const Progress& progress) {
+void RunTotals::Add(const Progress& progress, absl::Duration spent) {
   rows += progress.num_input_rows;
   ++batches;
   if (progress.state.has_value()) late_rows += progress.state->rows_dropped_by_watermark;
-  if (progress.num_input_rows > 0) busy += progress.durations.trigger_execution;
+  if (progress.num_input_rows > 0) busy += spent;
 }
 
 double RunTotals::rows_per_second() const {

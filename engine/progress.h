@@ -78,7 +78,8 @@ struct RunTotals {
   int64_t batches = 0;
   int64_t late_rows = 0;
   absl::Duration busy;  ///< time in batches that had rows
-  void Add(const Progress& progress);
+  /// `spent`: the batch's own share of the time (batches may overlap).
+  void Add(const Progress& progress, absl::Duration spent);
   double rows_per_second() const;
 };
 

@@ -17,7 +17,8 @@ constexpr absl::Duration kReadTimeout = absl::Milliseconds(100);
 
 // How the memory limit is shared out. The rest is for what is in flight: prepared rows, output, the allocator.
 size_t StoreBytes(size_t limit) { return std::clamp(limit / 8, size_t{8} << 20, size_t{256} << 20); }
-size_t FetchBytes(size_t limit) { return std::clamp(limit / 4, size_t{8} << 20, size_t{512} << 20); }
+// Of keys and values: the client's own share of a small record is as large again.
+size_t FetchBytes(size_t limit) { return std::clamp(limit / 8, size_t{4} << 20, size_t{256} << 20); }
 size_t QueueBytes(size_t limit) { return std::clamp(limit / 16, size_t{2} << 20, size_t{64} << 20); }
 size_t TableBytesLimit(size_t limit) { return limit / 2; }
 
@@ -114,6 +115,7 @@ absl::Status QueryExecution::OpenCheckpoint() {
   }
   new_query_ = !*loaded && !sink_open_;
   if (*loaded) progress_ = checkpoint->progress();
+  replay_pending_ = checkpoint->pending().has_value();
   if (progress_.query_id.empty()) progress_.query_id = RandomUuid();
   checkpoint_ = std::move(checkpoint);
   if (bound_.aggregation != nullptr) {
@@ -226,11 +228,14 @@ absl::Status QueryExecution::CheckMarker() {
 }
 
 absl::Status QueryExecution::Reload() {
+  // Whatever was being written is decided by what the store holds when it is opened again.
+  committer_.Wait().IgnoreError();
   row_path_->Abandon();
   source_->StopRead();
   table_.reset();
   checkpoint_.reset();
   batch_.reset();
+  committing_.reset();
   if (absl::Status status = OpenCheckpoint(); !status.ok()) return status;
   reload_ = false;
   return absl::OkStatus();
@@ -246,6 +251,8 @@ absl::StatusOr<bool> QueryExecution::RunBatch() {
     absl::StatusOr<bool> planned = PlanBatch();
     if (!planned.ok() || !*planned) {
       batch_.reset();
+      if (planned.ok()) was_cut_ = false;
+      if (absl::Status status = Settle(); !status.ok()) return status;
       return planned;
     }
   }
@@ -256,6 +263,8 @@ absl::StatusOr<bool> QueryExecution::RunBatch() {
     }
   }
   if (!batch_->in_sink) {
+    // The batch before and this one's plan are durable before the sink gets anything.
+    if (absl::Status status = Settle(); !status.ok()) return status;
     // The finished rows are kept: after a failure the same call goes on here.
     if (absl::Status status = CommitSink(); !status.ok()) return status;
   }
@@ -263,9 +272,23 @@ absl::StatusOr<bool> QueryExecution::RunBatch() {
     reload_ = true;
     return status;
   }
-  Report();
-  batch_.reset();
+  if (!was_cut_) {
+    if (absl::Status status = Settle(); !status.ok()) return status;
+  }
   return true;
+}
+
+absl::Status QueryExecution::Settle() {
+  if (absl::Status status = committer_.Wait(); !status.ok()) {
+    reload_ = true;
+    return status;
+  }
+  if (committing_.has_value()) Report();
+  return absl::OkStatus();
+}
+
+void QueryExecution::LogPlan() {
+  committer_.Submit([this, plan = batch_->plan] { return checkpoint_->LogPlan(plan); });
 }
 
 std::vector<AvailableRange> QueryExecution::BoundByTrigger(std::vector<AvailableRange> available) {
@@ -293,8 +316,9 @@ absl::StatusOr<bool> QueryExecution::PlanBatch() {
   const absl::Duration polled = options_.clock->Monotonic();
   batch_->report.durations.latest_offset = polled - batch_->started;
 
-  if (checkpoint_->pending().has_value()) {
+  if (replay_pending_) {
     if (absl::Status status = ReplayBatch(); !status.ok()) return status;
+    replay_pending_ = false;
     return true;
   }
   if (absl::Status status = JudgeLosses(FindLosses(progress_.partitions, batch_->latest), ""); !status.ok()) return status;
@@ -329,10 +353,7 @@ absl::StatusOr<bool> QueryExecution::PlanBatch() {
   batch_->to_read = plan.ranges;
   const absl::Duration planned = options_.clock->Monotonic();
   batch_->report.durations.query_planning = planned - polled;
-  if (absl::Status status = checkpoint_->LogPlan(plan); !status.ok()) {
-    reload_ = true;
-    return status;
-  }
+  LogPlan();
   planned_ = true;
   batch_->report.durations.wal_commit = options_.clock->Monotonic() - planned;
   return true;
@@ -440,7 +461,7 @@ absl::Status QueryExecution::ReadRows() {
       const size_t budget = TableBytesLimit(options_.memory_limit) + options_.memory_limit / 8;
       if (may_cut && TableBytes() + row_path_->memory_bytes() > budget) {
         source_->StopRead();
-        if (absl::Status status = CutBatch(delivered); !status.ok()) return status;
+        CutBatch(delivered);
         break;
       }
     }
@@ -450,13 +471,14 @@ absl::Status QueryExecution::ReadRows() {
   if (dead_letters_ != nullptr) {
     if (absl::Status status = dead_letters_->Flush(); !status.ok()) return status;
   }
+  batch_->stats = row_path_->stats();
   FinishProgress(last_records);
   batch_->rows_ready = true;
   batch_->report.durations.get_batch = options_.clock->Monotonic() - started;
   return absl::OkStatus();
 }
 
-absl::Status QueryExecution::CutBatch(const std::map<TopicPartition, int64_t>& delivered) {
+void QueryExecution::CutBatch(const std::map<TopicPartition, int64_t>& delivered) {
   std::vector<PlannedRange> ranges;
   for (PlannedRange range : batch_->plan.ranges) {
     const auto end = delivered.find(range.partition);
@@ -466,7 +488,7 @@ absl::Status QueryExecution::CutBatch(const std::map<TopicPartition, int64_t>& d
   }
   batch_->plan.ranges = std::move(ranges);
   was_cut_ = true;
-  return checkpoint_->LogPlan(batch_->plan);
+  LogPlan();
 }
 
 void QueryExecution::FinishProgress(const std::map<TopicPartition, LastRecord>& last_records) {
@@ -485,7 +507,7 @@ void QueryExecution::FinishProgress(const std::map<TopicPartition, LastRecord>& 
     }
     if (const auto last = last_records.find(range.partition); last != last_records.end()) partition.last = last->second;
   }
-  for (const auto& [partition, time] : row_path_->stats().max_event_time_us) {
+  for (const auto& [partition, time] : batch_->stats.max_event_time_us) {
     int64_t& known = after.partitions[partition].max_event_time_us;
     known = std::max(known, time);
   }
@@ -549,62 +571,70 @@ absl::Status QueryExecution::CommitState() {
   std::unique_ptr<StoreWrites> writes = checkpoint_->store().NewWrites();
   const bool closes = bound_.closes_groups && bound_.mode != OutputMode::kComplete;
   const int64_t closed_upto = closes ? batch_->plan.watermark_us : kNoWatermark;
-  int64_t groups_before = 0;
-  int64_t groups_touched = 0;
-  if (table_ != nullptr) {
-    groups_before = table_->groups_total();
-    groups_touched = table_->groups_touched();
-    if (absl::Status status = table_->AppendWrites(closed_upto, writes.get()); !status.ok()) return status;
-  }
-  if (absl::Status status = checkpoint_->Commit(batch_->after, std::move(writes)); !status.ok()) return status;
-  progress_ = checkpoint_->progress();
-  batch_->report.durations.commit_offsets = options_.clock->Monotonic() - started;
   size_t batch_bytes = row_path_->memory_bytes();
   if (table_ != nullptr) {
-    const size_t groups = static_cast<size_t>(std::max<int64_t>(1, table_->groups_in_memory()));
-    batch_bytes += table_->memory_bytes() / groups * static_cast<size_t>(groups_touched);
-    table_->Committed(closed_upto);
-    const size_t limit = TableBytesLimit(options_.memory_limit);
-    if (table_->memory_bytes() > limit) table_->Evict(limit / 4 * 3);
     Progress::State state;
+    state.rows_updated = table_->groups_touched();
+    state.rows_removed = table_->groups_total();
+    if (absl::Status status = table_->AppendWrites(closed_upto, writes.get()); !status.ok()) return status;
+    const size_t groups = static_cast<size_t>(std::max<int64_t>(1, table_->groups_in_memory()));
+    batch_bytes += table_->memory_bytes() / groups * static_cast<size_t>(state.rows_updated) + writes->byte_size();
+    table_->Committed(closed_upto);
     state.rows_total = table_->groups_total();
-    state.rows_updated = groups_touched;
-    state.rows_removed = std::max<int64_t>(0, groups_before - state.rows_total);
+    state.rows_removed = std::max<int64_t>(0, state.rows_removed - state.rows_total);
     state.memory_bytes = static_cast<int64_t>(table_->memory_bytes());
-    state.commit_time = batch_->report.durations.commit_offsets;
     batch_->report.state = state;
   }
-  sizer_.Observe(row_path_->stats().records, absl::ToDoubleSeconds(options_.clock->Monotonic() - batch_->started),
+  committer_.Submit([this, writes = std::move(writes), after = batch_->after]() mutable {
+    return checkpoint_->Commit(after, std::move(writes));
+  });
+  progress_ = batch_->after;
+  sizer_.Observe(batch_->stats.records, absl::ToDoubleSeconds(options_.clock->Monotonic() - batch_->started),
                  static_cast<int64_t>(batch_bytes));
-  if (options_.snapshot_every > 0 && (progress_.batch_id + 1) % options_.snapshot_every == 0) {
+  batch_->report.durations.commit_offsets = options_.clock->Monotonic() - started;
+  committing_ = std::move(batch_);
+  batch_.reset();
+
+  const size_t limit = TableBytesLimit(options_.memory_limit);
+  const bool over = table_ != nullptr && table_->memory_bytes() > limit;
+  const bool snapshot = options_.snapshot_every > 0 && (progress_.batch_id + 1) % options_.snapshot_every == 0;
+  if (!over && !snapshot) return absl::OkStatus();
+  // Groups leave memory, and the store is copied, when the store has them.
+  if (absl::Status status = Settle(); !status.ok()) return status;
+  if (over) table_->Evict(limit / 4 * 3);
+  if (snapshot) {
     if (absl::Status status = checkpoint_->store().Snapshot(progress_.batch_id, kSnapshotsKept); !status.ok()) {
       options_.logger->Log(LogLevel::kWarning, "snapshot_failed", {{"reason", std::string(status.message())}});
     }
   }
-  Offsets offsets;
-  for (const PlannedRange& range : batch_->plan.ranges) offsets[range.partition] = range.end;
-  if (!offsets.empty() && !source_->Acknowledge(offsets).ok()) batch_->report.acknowledge_failures = 1;
   return absl::OkStatus();
 }
 
 void QueryExecution::Report() {
-  Progress& report = batch_->report;
-  const BatchStats& stats = row_path_->stats();
+  const Batch& batch = *committing_;
+  Progress report = batch.report;
+  const BatchStats& stats = batch.stats;
   const absl::Duration now = options_.clock->Monotonic();
+  Offsets offsets;
+  for (const PlannedRange& range : batch.plan.ranges) offsets[range.partition] = range.end;
+  if (!offsets.empty() && !source_->Acknowledge(offsets).ok()) report.acknowledge_failures = 1;
   report.id = progress_.query_id;
   report.run_id = run_id_;
   report.name = options_.name;
-  report.batch_id = batch_->plan.batch_id;
+  report.batch_id = batch.plan.batch_id;
   report.num_input_rows = stats.records;
-  report.durations.trigger_execution = now - batch_->started;
-  const double busy = absl::ToDoubleSeconds(report.durations.trigger_execution);
+  report.durations.trigger_execution = now - batch.started;
+  // Batches may overlap: a batch's own time is what passed since the one before was through.
+  const absl::Duration spent = now - std::max(batch.started, last_batch_end_);
+  const double busy = absl::ToDoubleSeconds(spent);
   report.processed_rows_per_second = busy <= 0 ? 0 : static_cast<double>(stats.records) / busy;
-  const double since_last = last_batch_at_.has_value() ? absl::ToDoubleSeconds(batch_->started - *last_batch_at_) : 0;
+  const double since_last = last_batch_at_.has_value() ? absl::ToDoubleSeconds(batch.started - *last_batch_at_) : 0;
   report.input_rows_per_second = since_last <= 0 ? 0 : static_cast<double>(stats.records) / since_last;
-  last_batch_at_ = batch_->started;
+  last_batch_at_ = batch.started;
+  last_batch_end_ = now;
   if (bound_.watermark.has_value()) {
     Progress::EventTime times;
-    times.watermark_us = batch_->plan.watermark_us;
+    times.watermark_us = batch.plan.watermark_us;
     times.future_rows = stats.event_time.future_rows;
     if (stats.event_time.count > 0) {
       times.min_us = stats.event_time.min;
@@ -614,18 +644,20 @@ void QueryExecution::Report() {
     report.event_time = times;
   }
   if (report.state.has_value()) {
+    report.state->commit_time = report.durations.commit_offsets;
     report.state->rows_dropped_by_watermark = stats.late_rows;
     report.state->rows_without_event_time = stats.null_event_time_rows;
   }
   report.source.description = source_->description();
-  for (const auto& [partition, state] : batch_->after.partitions) report.source.end[partition] = state.next_offset;
+  for (const auto& [partition, state] : batch.after.partitions) report.source.end[partition] = state.next_offset;
   report.source.start = report.source.end;
-  for (const PlannedRange& range : batch_->plan.ranges) report.source.start[range.partition] = range.start;
-  report.source.latest = EndOffsets(batch_->latest);
+  for (const PlannedRange& range : batch.plan.ranges) report.source.start[range.partition] = range.start;
+  report.source.latest = EndOffsets(batch.latest);
   report.source.bad = stats.bad;
-  report.source.lost_offsets = batch_->lost_offsets;
+  report.source.lost_offsets = batch.lost_offsets;
   report.sink.description = sink_->description();
-  totals_.Add(report);
+  committing_.reset();
+  totals_.Add(report, spent);
   last_progress_ = report;
   if (options_.on_progress) options_.on_progress(report);
 }

@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "tidemark/engine/batch_planning.h"
 #include "tidemark/engine/checkpoint.h"
+#include "tidemark/engine/commit_thread.h"
 #include "tidemark/engine/pipeline.h"
 #include "tidemark/engine/planner.h"
 #include "tidemark/engine/progress.h"
@@ -36,8 +37,11 @@ class QueryExecution {
 
   /// Opens checkpoint, source and sink, and checks that they belong together. A new query's starting offsets are committed.
   absl::Status Start();
-  /// Runs the next batch, if there is something to do: false if not.
+  /// Runs the next batch, if there is something to do: false if not. Where there is more to read already (was_cut), the batch's
+  /// commit goes on beside the next call, which waits for it before its sink gets anything; Settle waits for it at once.
   absl::StatusOr<bool> RunBatch();
+  /// Returns when the batches run so far are durable and reported. Transient errors as those of RunBatch.
+  absl::Status Settle();
   /// The query ended by itself.
   absl::Status Finish();
   /// Calls in progress return Cancelled soon: at once while reading, after `Cancel(true)` also while the sink is being written.
@@ -58,13 +62,14 @@ class QueryExecution {
   }
 
  private:
-  // What a batch in the making has, until it is committed.
+  // What a batch in the making has, until it is committed. It then stays as `committing_` until that is durable.
   struct Batch {
     BatchPlan plan;
     std::vector<PlannedRange> to_read;    ///< the plan's ranges, less what a re-run finds to be gone
     std::optional<SinkMarker> written;    ///< a re-run whose batch the sink has already: what it holds
     std::vector<AvailableRange> latest;   ///< what there was when it was planned
     QueryProgress after;                  ///< what the commit will write
+    BatchStats stats;
     int64_t lost_offsets = 0;
     bool rows_ready = false;              ///< read, aggregated: only sink and commit are left
     bool in_sink = false;                 ///< the sink has it: only the commit is left
@@ -86,25 +91,27 @@ class QueryExecution {
   absl::Status JudgeLosses(const std::vector<DataLoss>& losses, const std::string& advice);
   int64_t RowLimit() const;
   absl::Status ReadRows();
-  absl::Status CutBatch(const std::map<TopicPartition, int64_t>& delivered);
+  void CutBatch(const std::map<TopicPartition, int64_t>& delivered);
   void FinishProgress(const std::map<TopicPartition, LastRecord>& last_records);
   std::unique_ptr<RowStream> Rows();
   absl::Status CommitSink();
   absl::Status CompareWithSink(RowStream& rows);
   absl::Status CommitState();
   void Report();
+  void LogPlan();
   size_t TableBytes() const;
 
   const BoundPlan bound_;
   QueryOptions options_;
   const std::string run_id_;
 
-  std::unique_ptr<Checkpoint> checkpoint_;
+  std::unique_ptr<Checkpoint> checkpoint_;  ///< after Start used by committer_ only, but for its store's reads
   std::unique_ptr<WindowTable> table_;
   std::unique_ptr<DeadLetterWriter> dead_letters_;
   std::unique_ptr<RowPath> row_path_;
   std::unique_ptr<Source> source_;
   std::unique_ptr<Sink> sink_;
+  CommitThread committer_;
   bool new_query_ = false;
   bool source_open_ = false;
   bool sink_open_ = false;
@@ -115,12 +122,15 @@ class QueryExecution {
   absl::Duration start_time_;
   std::optional<Offsets> final_offsets_;  ///< where available-now and once end
   std::optional<Batch> batch_;
+  std::optional<Batch> committing_;
+  bool replay_pending_ = false;  ///< the checkpoint holds a plan past its committed batch, which must run first
   BatchSizer sizer_;
   bool was_cut_ = false;
   bool planned_ = false;
   RunTotals totals_;
   std::optional<Progress> last_progress_;
   std::optional<absl::Duration> last_batch_at_;
+  absl::Duration last_batch_end_ = -absl::InfiniteDuration();
   std::atomic<bool> cancelled_{false};
   std::atomic<Source*> cancel_source_{nullptr};
   std::atomic<Sink*> cancel_sink_{nullptr};

@@ -30,7 +30,7 @@ absl::StatusOr<std::unique_ptr<StreamingQuery>> Start(const Query& query, QueryO
     {
       std::lock_guard<std::mutex> lock(self->mutex_);
       self->last_progress_ = progress;
-      self->totals_.Add(progress);
+      self->totals_ = self->execution_->totals();
     }
     if (next) next(progress);
   };

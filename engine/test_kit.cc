@@ -185,6 +185,9 @@ absl::StatusOr<bool> TestKit::RunBatch() {
     if (absl::Status status = Start(); !status.ok()) return status;
   }
   absl::StatusOr<bool> ran = execution_->RunBatch();
+  if (ran.ok()) {
+    if (absl::Status status = execution_->Settle(); !status.ok()) return status;
+  }
   if (ran.ok() && *ran) last_progress_ = *execution_->last_progress();
   return ran;
 }

@@ -309,7 +309,7 @@ class RocksStore : public CheckpointStore {
       : folder_(std::move(folder)), cache_(std::move(cache)), db_(std::move(db)) {}
 
   absl::StatusOr<std::optional<std::string>> GetMeta(std::string_view name) override {
-    if (!failure_.ok()) return failure_;
+    if (const absl::Status failed = failure(); !failed.ok()) return failed;
     std::string value;
     const rocksdb::Status status =
         db_->Get(rocksdb::ReadOptions(), Prefixed(kMetaPrefix, name), &value);
@@ -321,7 +321,7 @@ class RocksStore : public CheckpointStore {
   std::unique_ptr<StoreWrites> NewWrites() override { return std::make_unique<RocksWrites>(); }
 
   absl::Status Commit(std::unique_ptr<StoreWrites> writes) override {
-    if (!failure_.ok()) return failure_;
+    if (const absl::Status failed = failure(); !failed.ok()) return failed;
     auto& rocks_writes = static_cast<RocksWrites&>(*writes);
     rocksdb::WriteOptions options;
     options.sync = true;
@@ -330,6 +330,7 @@ class RocksStore : public CheckpointStore {
     if (status.ok()) return absl::OkStatus();
     const absl::Status result = ToStatus(*folder_, "write", status);
     // Whether the rows are there is known only after the log has been read again.
+    const std::lock_guard lock(failure_mutex_);
     failure_ = absl::UnavailableError(
         fmt::format("checkpoint {} must be opened again after a failed write: {}",
                     folder_->database(), status.ToString()));
@@ -341,7 +342,9 @@ class RocksStore : public CheckpointStore {
 
   std::unique_ptr<StateCursor> NewStateCursor(std::string_view begin,
                                               std::string_view end) override {
-    if (!failure_.ok()) return std::make_unique<FailedCursor>(failure_);
+    if (const absl::Status failed = failure(); !failed.ok()) {
+      return std::make_unique<FailedCursor>(failed);
+    }
     return std::make_unique<RocksCursor>(db_.get(), *folder_, begin, end);
   }
 
@@ -349,15 +352,21 @@ class RocksStore : public CheckpointStore {
   size_t memory_bytes() const override { return cache_->GetUsage(); }
 
  private:
+  absl::Status failure() const {
+    const std::lock_guard lock(failure_mutex_);
+    return failure_;
+  }
+
   std::unique_ptr<CheckpointFolder> folder_;  // outlives db_: it holds the lock
   std::shared_ptr<rocksdb::Cache> cache_;
   std::unique_ptr<rocksdb::DB> db_;
-  absl::Status failure_;
+  mutable std::mutex failure_mutex_;
+  absl::Status failure_;  // guarded by failure_mutex_
 };
 
 absl::Status RocksStore::MultiGetState(const std::vector<std::string_view>& sorted_keys,
                                        std::vector<std::optional<std::string>>* values) {
-  if (!failure_.ok()) return failure_;
+  if (const absl::Status failed = failure(); !failed.ok()) return failed;
   const size_t count = sorted_keys.size();
   size_t key_bytes = 0;
   for (std::string_view key : sorted_keys) key_bytes += 1 + key.size();
@@ -391,7 +400,7 @@ absl::Status RocksStore::MultiGetState(const std::vector<std::string_view>& sort
 }
 
 absl::Status RocksStore::Snapshot(int64_t batch_id, int keep) {
-  if (!failure_.ok()) return failure_;
+  if (const absl::Status failed = failure(); !failed.ok()) return failed;
   std::error_code error;
   std::filesystem::create_directory(folder_->snapshots(), error);
   if (error) {

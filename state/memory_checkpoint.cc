@@ -1,6 +1,7 @@
 #include <atomic>
 #include <functional>
 #include <map>
+#include <mutex>
 #include <utility>
 
 #include "tidemark/state/checkpoint_store.h"
@@ -13,6 +14,7 @@ using Rows = std::map<std::string, std::string, std::less<>>;
 }  // namespace
 
 struct MemoryCheckpoint::Data {
+  std::mutex mutex;  // guards meta and state
   Rows meta;
   Rows state;
   bool created = false;
@@ -89,6 +91,7 @@ class MemoryCheckpoint::Store : public CheckpointStore {
   std::unique_ptr<StoreWrites> NewWrites() override { return std::make_unique<MemoryWrites>(); }
 
   absl::Status Commit(std::unique_ptr<StoreWrites> writes) override {
+    const std::lock_guard lock(data_->mutex);
     for (MemoryWrites::Step& step : static_cast<MemoryWrites&>(*writes).steps()) {
       switch (step.kind) {
         case MemoryWrites::Kind::kPutMeta:
@@ -116,6 +119,7 @@ class MemoryCheckpoint::Store : public CheckpointStore {
 
   absl::Status MultiGetState(const std::vector<std::string_view>& sorted_keys,
                              std::vector<std::optional<std::string>>* values) override {
+    const std::lock_guard lock(data_->mutex);
     values->resize(sorted_keys.size());
     for (size_t i = 0; i < sorted_keys.size(); ++i) {
       const auto row = data_->state.find(sorted_keys[i]);
