@@ -4,6 +4,7 @@
 
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <random>
@@ -58,14 +59,15 @@ class Input {
 
   const std::shared_ptr<const Schema>& schema() const { return schema_; }
   const AggregationSpec& spec() const { return spec_; }
-  // All chunks, with times in the given window.
-  std::vector<RowBatch> Window(int64_t number) const {
+  // All chunks, with times in the given windows, one after the other in disorder.
+  std::vector<RowBatch> Window(int64_t number, int64_t windows = 1) const {
     std::vector<RowBatch> batches;
     for (const std::vector<ColumnPtr>& chunk : chunks_) {
       const size_t count = chunk[0]->size();
       auto times = std::make_shared<Column>(DataType::Timestamp(), count);
       for (size_t i = 0; i < count; ++i) {
-        times->mutable_values<int64_t>()[i] = number * kWindow + static_cast<int64_t>(i);
+        const int64_t window = number + static_cast<int64_t>(i * 7919) % windows;
+        times->mutable_values<int64_t>()[i] = window * kWindow + static_cast<int64_t>(i);
       }
       batches.emplace_back(schema_, std::vector<ColumnPtr>{times, chunk[0], chunk[1], chunk[2]},
                            count);
@@ -95,10 +97,10 @@ struct Engine {
   std::unique_ptr<WindowTable> table;
 };
 
-void Prepare(benchmark::State& state, KeyKind kind) {
+void Prepare(benchmark::State& state, KeyKind kind, int64_t windows) {
   const Input input(kind);
   const Engine engine(input);
-  const std::vector<RowBatch> batches = input.Window(0);
+  const std::vector<RowBatch> batches = input.Window(0, windows);
   for (auto _ : state) {
     for (const RowBatch& batch : batches) {
       benchmark::DoNotOptimize(engine.aggregation->Prepare(batch, INT64_MIN));
@@ -142,9 +144,10 @@ void Results(benchmark::State& state, KeyKind kind) {
   state.SetItemsProcessed(static_cast<int64_t>(state.iterations() * kGroups));
 }
 
-BENCHMARK_CAPTURE(Prepare, int64_key, kInt64Key)->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(Prepare, string_key, kStringKey)->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(Prepare, two_columns, kTwoColumns)->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(Prepare, int64_key, kInt64Key, 1)->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(Prepare, int64_key_1000_windows, kInt64Key, 1000)->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(Prepare, string_key, kStringKey, 1)->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(Prepare, two_columns, kTwoColumns, 1)->Unit(benchmark::kMillisecond);
 BENCHMARK_CAPTURE(PrepareAndApply, int64_key, kInt64Key)->Unit(benchmark::kMillisecond);
 BENCHMARK_CAPTURE(PrepareAndApply, string_key, kStringKey)->Unit(benchmark::kMillisecond);
 BENCHMARK_CAPTURE(PrepareAndApply, two_columns, kTwoColumns)->Unit(benchmark::kMillisecond);

@@ -305,12 +305,12 @@ void RunRandomQueries(int rounds, const MakeHost& make_host) {
 }
 
 TEST(AggregationRandomTest, OverAFakeTable) {
-  RunRandomQueries(600,
+  RunRandomQueries(300,
                    [](const SlotLayout& layout) { return std::make_unique<FakeHost>(layout); });
 }
 
 TEST(AggregationRandomTest, OverAStoreInMemoryWithRestarts) {
-  RunRandomQueries(600, [](const SlotLayout& layout) {
+  RunRandomQueries(300, [](const SlotLayout& layout) {
     auto checkpoint = std::make_shared<MemoryCheckpoint>();
     return std::make_unique<StoreHost>(layout, [checkpoint] {
       bool created = false;
@@ -367,7 +367,7 @@ TEST(AggregationRandomTest, ThreadsDoNotChangeTheResult) {
       Schema().Timestamp("t").Int32("k").Int64("x").Double("y").String("s").Decimal("d", 38, 0);
   const auto input = std::make_shared<const Schema>(schema);
   std::vector<RowBatch> batches;
-  for (int i = 0; i < 24; ++i) {
+  for (int i = 0; i < 60; ++i) {
     std::vector<CellRow> rows(400);
     for (CellRow& row : rows) {
       for (const Field& field : schema.fields()) row.push_back(random.OfType(field.type, 10));
