@@ -51,6 +51,7 @@ Input EmbeddedInput(EmbeddedKafkaOptions options) {
             EmbeddedKafkaOptions source = options;
             source.topic = request.topic;
             source.committed = request.committed;
+            source.planned = request.planned;
             source.queue_bytes = request.queue_bytes;
             return std::make_unique<EmbeddedKafkaSource>(std::move(source));
           }};

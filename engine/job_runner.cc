@@ -1,5 +1,6 @@
 #include "tidemark/engine/job_runner.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <pthread.h>
 #include <unistd.h>
@@ -70,6 +71,17 @@ class StopSignals {
   std::atomic<bool> over_ = false;
   std::thread watcher_;
 };
+
+// A program started with a closed standard stream must not have its files take the stream's number:
+// what is then written to it fails, as it should.
+void KeepStandardStreams() {
+  for (int stream = 0; stream <= 2; ++stream) {
+    if (fcntl(stream, F_GETFD) == -1 && errno == EBADF) {
+      const int opened = open("/dev/null", stream == 0 ? O_WRONLY : O_RDONLY);
+      if (opened != stream && opened != -1) close(opened);
+    }
+  }
+}
 
 // Where --progress writes.
 class ProgressFile {
@@ -185,6 +197,7 @@ int RunConfigured(const Config& config, const JobDefinition& definition, StopSig
 }  // namespace
 
 int RunJob(int argc, char** argv, const JobDefinition& definition) {
+  KeepStandardStreams();
   absl::StatusOr<Config> config = LoadConfig(argc, argv, definition, &ProcessEnvironment);
   if (!config.ok()) {
     PrintError(config.status());

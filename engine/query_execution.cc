@@ -129,10 +129,13 @@ absl::Status QueryExecution::OpenCheckpoint() {
 
 absl::Status QueryExecution::OpenSource() {
   if (source_ == nullptr) {
-    SourceRequest request{bound_.topic, progress_.query_id, std::nullopt, FetchBytes(options_.memory_limit)};
+    SourceRequest request{bound_.topic, progress_.query_id, std::nullopt, FetchBytes(options_.memory_limit), {}};
     if (!new_query_) {
       request.committed.emplace();
       for (const auto& [partition, state] : progress_.partitions) (*request.committed)[partition] = state.next_offset;
+    }
+    if (checkpoint_->pending().has_value()) {
+      for (const PlannedRange& range : checkpoint_->pending()->ranges) request.planned[range.partition] = range.end;
     }
     absl::StatusOr<std::unique_ptr<Source>> source = options_.input.make(request);
     if (!source.ok()) return source.status();

@@ -27,6 +27,7 @@ struct SourceRequest {
   std::string query_id;
   std::optional<Offsets> committed;  ///< the checkpoint's offsets; nothing for a new query
   size_t queue_bytes = 0;            ///< for records fetched ahead
+  Offsets planned;                   ///< where a batch that was planned before the restart, and not finished, ends
 };
 
 /// Where rows come from: how to make the source, and its part of the fingerprint. Made by the functions in connectors.h.

@@ -52,7 +52,7 @@ void StreamingQuery::Stop() {
   if (stopping_) return;
   stopping_ = true;
   changed_.notify_all();
-  if (ended_.has_value()) return;
+  if (ended_.has_value() || execution_ == nullptr) return;
   // Waking what waits for a server may itself take a moment: not on the caller's thread.
   stopper_ = std::thread([this] {
     execution_->Cancel(/*sink_too=*/false);

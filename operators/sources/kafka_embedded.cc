@@ -210,6 +210,10 @@ EmbeddedKafkaSource::EmbeddedKafkaSource(EmbeddedKafkaOptions options)
     const int64_t more = options_.rows % options_.partitions > static_cast<int64_t>(p) ? 1 : 0;
     partitions_[p].position = committed;
     partitions_[p].log_end = committed + options_.rows / options_.partitions + more;
+    const auto planned = options_.planned.find({options_.topic, static_cast<int32_t>(p)});
+    if (planned != options_.planned.end()) {
+      partitions_[p].log_end = std::max(partitions_[p].log_end, planned->second);
+    }
   }
 }
 
@@ -245,6 +249,13 @@ absl::Status EmbeddedKafkaSource::Open() {
     return absl::InvalidArgumentError(
         fmt::format("embedded broker: {} partitions and {} rows cannot be; take at least 1 and 0",
                     options_.partitions, options_.rows));
+  }
+  if (!options_.properties.empty()) {
+    // The client that reads is made when the first range is known; what is wrong with it is said
+    // now.
+    const auto client = KafkaSource::Make(
+        {.brokers = "127.0.0.1:1", .topics = {options_.topic}, .properties = options_.properties});
+    if (!client.ok()) return client.status();
   }
   return CheckCancelled();
 }

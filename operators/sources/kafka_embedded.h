@@ -27,8 +27,9 @@ struct EmbeddedKafkaOptions {
   uint64_t seed = 0;
   int32_t partitions = 4;
   int64_t rows = 200'000;  ///< how many more there are in this run, all partitions together
-  std::optional<Offsets> committed = {};      ///< the checkpoint's; nothing for a new query
-  std::string starting_offsets = "earliest";  ///< `latest` is the same: a new log is empty
+  std::optional<Offsets> committed = {};  ///< the checkpoint's; nothing for a new query
+  Offsets planned = {};  ///< the ends of a batch that was planned before and not finished
+  std::string starting_offsets = "earliest";           ///< `latest` is the same: a new log is empty
   std::map<std::string, std::string> properties = {};  ///< as KafkaSourceOptions
   size_t queue_bytes = size_t{64} << 20;
 };
