@@ -1,8 +1,10 @@
-// The engine against a do-nothing librdkafka loop: the same preloaded topic on a real broker, in turn, each run a process of its
-// own. The engine counts, sums and takes the maximum per key and 60-second window with a durable checkpoint about each second;
-// every run's result is checked against a plain fold over the generated rows (a wrong answer ends the bench with exit 1).
+// The engine against a do-nothing librdkafka loop: the same preloaded topic on a real broker, in
+// turn, each run a process of its own. The engine counts, sums and takes the maximum per key and
+// 60-second window with a durable checkpoint about each second; every run's result is checked
+// against a plain fold over the generated rows (a wrong answer ends the bench with exit 1).
 //
-//   throughput [--rows N] [--keys N] [--rounds N] [--partitions N] [--memory-limit-mib N] [--threads N]
+//   throughput [--rows N] [--keys N] [--rounds N] [--partitions N] [--memory-limit-mib N]
+//   [--threads N]
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <librdkafka/rdkafka.h>
@@ -46,7 +48,8 @@ struct BenchOptions {
   int threads = 0;
 };
 
-// Row i of the topic. Each window has every key five times, in an order that jumps about; times jitter by up to 2 seconds.
+// Row i of the topic. Each window has every key five times, in an order that jumps about; times
+// jitter by up to 2 seconds.
 struct BenchRow {
   int64_t key;
   int64_t time_us;
@@ -57,22 +60,27 @@ BenchRow RowAt(int64_t i, const BenchOptions& options) {
   const int64_t window_rows = options.keys * kRowsPerGroup;
   const uint64_t random = StableHashInt(static_cast<uint64_t>(i) + 1);
   // A multiplier that shares no factor with the number of keys visits each of them once a round.
-  const int64_t key = static_cast<int64_t>((static_cast<uint64_t>(i % options.keys) * 7'919) % static_cast<uint64_t>(options.keys));
-  const int64_t millis = i * kWindowSeconds * 1000 / window_rows - static_cast<int64_t>(random % 2000);
-  return {key, (kStartSeconds * 1000 + millis) * 1000, static_cast<int64_t>((random >> 20) % 10'000)};
+  const int64_t key = static_cast<int64_t>((static_cast<uint64_t>(i % options.keys) * 7'919) %
+                                           static_cast<uint64_t>(options.keys));
+  const int64_t millis =
+      i * kWindowSeconds * 1000 / window_rows - static_cast<int64_t>(random % 2000);
+  return {key, (kStartSeconds * 1000 + millis) * 1000,
+          static_cast<int64_t>((random >> 20) % 10'000)};
 }
 
 std::string Json(const BenchRow& row) {
   std::string time;
   AppendTimestamp(row.time_us, &time);
-  return fmt::format(R"({{"user_id":{},"event_time":"{}","amount":{},"country":"DE","channel":"web","session":"{:016x}{:016x}"}})",
-                     row.key, time, row.amount, StableHashInt(static_cast<uint64_t>(row.time_us)),
-                     StableHashInt(static_cast<uint64_t>(row.amount)));
+  return fmt::format(
+      R"({{"user_id":{},"event_time":"{}","amount":{},"country":"DE","channel":"web","session":"{:016x}{:016x}"}})",
+      row.key, time, row.amount, StableHashInt(static_cast<uint64_t>(row.time_us)),
+      StableHashInt(static_cast<uint64_t>(row.amount)));
 }
 
 // An order-independent sum over the groups, so that a run's answer is one number.
 uint64_t GroupHash(int64_t window_start_us, int64_t key, int64_t count, int64_t sum, int64_t max) {
-  uint64_t hash = StableHashInt(static_cast<uint64_t>(window_start_us) ^ StableHashInt(static_cast<uint64_t>(key)));
+  uint64_t hash = StableHashInt(static_cast<uint64_t>(window_start_us) ^
+                                StableHashInt(static_cast<uint64_t>(key)));
   for (int64_t value : {count, sum, max}) hash = StableHashInt(hash ^ static_cast<uint64_t>(value));
   return hash;
 }
@@ -125,10 +133,12 @@ class AnswerSink : public Sink {
       if (!next.ok()) return next.status();
       if (*next == nullptr) break;
       const int64_t* columns[5];
-      const int indexes[5] = {0, 2, 3, 4, 5};  // window_start, (window_end,) user_id, count, sum, max
+      const int indexes[5] = {0, 2, 3, 4,
+                              5};  // window_start, (window_end,) user_id, count, sum, max
       for (int i = 0; i < 5; ++i) columns[i] = (*next)->column(indexes[i]).values<int64_t>();
       (*next)->selection().ForEach([&](uint32_t row) {
-        answer_.hash += GroupHash(columns[0][row], columns[1][row], columns[2][row], columns[3][row], columns[4][row]);
+        answer_.hash += GroupHash(columns[0][row], columns[1][row], columns[2][row],
+                                  columns[3][row], columns[4][row]);
         ++answer_.groups;
       });
     }
@@ -148,7 +158,8 @@ Query TotalsPerUser(Job& job) {
       .WithWatermark("event_time", absl::Seconds(30))
       .GroupBy(TumblingWindow("event_time", absl::Seconds(kWindowSeconds)), "user_id")
       .Aggregate(Count().As("orders"), Sum("amount").As("total"), Max("amount").As("most"))
-      .WriteTo(job.Sink("totals").Key("window_start", "user_id"), OutputMode::kAppend, Trigger::AvailableNow());
+      .WriteTo(job.Sink("totals").Key("window_start", "user_id"), OutputMode::kAppend,
+               Trigger::AvailableNow());
 }
 
 double Seconds(std::chrono::steady_clock::time_point since) {
@@ -160,23 +171,31 @@ int Fail(std::string_view what) {
   return 1;
 }
 
-// ---- The two that are compared: each prints `<rows> <seconds> <batches> <hash> <groups>` ------------------------------------
+// ---- The two that are compared: each prints `<rows> <seconds> <batches> <hash> <groups>`
+// ------------------------------------
 
 int RunRaw(const BenchOptions& options) {
   char error[512];
   rd_kafka_conf_t* conf = rd_kafka_conf_new();
-  const std::pair<const char*, std::string> settings[] = {
-      {"bootstrap.servers", options.brokers}, {"group.id", "raw"}, {"enable.auto.commit", "false"},
-      {"enable.auto.offset.store", "false"}, {"auto.offset.reset", "error"}, {"queued.min.messages", "10000000"},
-      {"queued.max.messages.kbytes", "98304"}, {"fetch.message.max.bytes", "4194304"}, {"fetch.wait.max.ms", "10"}};
+  const std::pair<const char*, std::string> settings[] = {{"bootstrap.servers", options.brokers},
+                                                          {"group.id", "raw"},
+                                                          {"enable.auto.commit", "false"},
+                                                          {"enable.auto.offset.store", "false"},
+                                                          {"auto.offset.reset", "error"},
+                                                          {"queued.min.messages", "10000000"},
+                                                          {"queued.max.messages.kbytes", "98304"},
+                                                          {"fetch.message.max.bytes", "4194304"},
+                                                          {"fetch.wait.max.ms", "10"}};
   for (const auto& [name, value] : settings) {
-    if (rd_kafka_conf_set(conf, name, value.c_str(), error, sizeof error) != RD_KAFKA_CONF_OK) return Fail(error);
+    if (rd_kafka_conf_set(conf, name, value.c_str(), error, sizeof error) != RD_KAFKA_CONF_OK)
+      return Fail(error);
   }
   const auto start = std::chrono::steady_clock::now();
   rd_kafka_t* consumer = rd_kafka_new(RD_KAFKA_CONSUMER, conf, error, sizeof error);
   if (consumer == nullptr) return Fail(error);
   rd_kafka_poll_set_consumer(consumer);
-  rd_kafka_topic_partition_list_t* partitions = rd_kafka_topic_partition_list_new(options.partitions);
+  rd_kafka_topic_partition_list_t* partitions =
+      rd_kafka_topic_partition_list_new(options.partitions);
   for (int32_t p = 0; p < options.partitions; ++p) {
     rd_kafka_topic_partition_list_add(partitions, kTopic, p)->offset = 0;
   }
@@ -187,7 +206,8 @@ int RunRaw(const BenchOptions& options) {
   int64_t rows = 0;
   uint64_t bytes = 0;
   while (rows < wanted && Seconds(start) < 300) {
-    const ssize_t count = rd_kafka_consume_batch_queue(queue, 100, messages.data(), messages.size());
+    const ssize_t count =
+        rd_kafka_consume_batch_queue(queue, 100, messages.data(), messages.size());
     for (ssize_t i = 0; i < count; ++i) {
       rows += messages[i]->err == RD_KAFKA_RESP_ERR_NO_ERROR;
       bytes += messages[i]->len;
@@ -217,20 +237,25 @@ int RunEngine(const BenchOptions& options) {
   query.threads = options.threads;
   query.logger = std::make_shared<SilentLogger>();
   if (std::getenv("TIDEMARK_BENCH_PROGRESS") != nullptr) {
-    query.on_progress = [](const Progress& progress) { fmt::print(stderr, "{}\n", progress.ToJson()); };
+    query.on_progress = [](const Progress& progress) {
+      fmt::print(stderr, "{}\n", progress.ToJson());
+    };
   }
   Job job;
   const auto start = std::chrono::steady_clock::now();
-  absl::StatusOr<std::unique_ptr<StreamingQuery>> running = Start(TotalsPerUser(job), std::move(query));
+  absl::StatusOr<std::unique_ptr<StreamingQuery>> running =
+      Start(TotalsPerUser(job), std::move(query));
   if (!running.ok()) return Fail(running.status().ToString());
-  if (absl::Status status = (*running)->AwaitTermination(); !status.ok()) return Fail(status.ToString());
+  if (absl::Status status = (*running)->AwaitTermination(); !status.ok())
+    return Fail(status.ToString());
   const double seconds = Seconds(start);
   const RunTotals totals = (*running)->totals();
   fmt::print("{} {} {} {} {}\n", totals.rows, seconds, totals.batches, answer.hash, answer.groups);
   return 0;
 }
 
-// ---- The bench --------------------------------------------------------------------------------------------------------------
+// ---- The bench
+// --------------------------------------------------------------------------------------------------------------
 
 struct Run {
   int64_t rows = 0;
@@ -249,10 +274,20 @@ absl::StatusOr<Run> RunChild(const std::string& role, const BenchOptions& option
     dup2(out[1], STDOUT_FILENO);
     close(out[0]);
     close(out[1]);
-    const std::vector<std::string> args = {"throughput", "--role", role, "--brokers", options.brokers, "--rows",
-                                           std::to_string(options.rows), "--keys", std::to_string(options.keys),
-                                           "--partitions", std::to_string(options.partitions), "--memory-limit-mib",
-                                           std::to_string(options.memory_limit_mib), "--threads",
+    const std::vector<std::string> args = {"throughput",
+                                           "--role",
+                                           role,
+                                           "--brokers",
+                                           options.brokers,
+                                           "--rows",
+                                           std::to_string(options.rows),
+                                           "--keys",
+                                           std::to_string(options.keys),
+                                           "--partitions",
+                                           std::to_string(options.partitions),
+                                           "--memory-limit-mib",
+                                           std::to_string(options.memory_limit_mib),
+                                           "--threads",
                                            std::to_string(options.threads)};
     std::vector<char*> argv;
     for (const std::string& arg : args) argv.push_back(const_cast<char*>(arg.c_str()));
@@ -263,24 +298,28 @@ absl::StatusOr<Run> RunChild(const std::string& role, const BenchOptions& option
   close(out[1]);
   std::string text;
   char buffer[512];
-  for (ssize_t got; (got = read(out[0], buffer, sizeof buffer)) > 0;) text.append(buffer, static_cast<size_t>(got));
+  for (ssize_t got; (got = read(out[0], buffer, sizeof buffer)) > 0;)
+    text.append(buffer, static_cast<size_t>(got));
   close(out[0]);
   int status = 0;
   rusage usage{};
   wait4(child, &status, 0, &usage);
   Run run;
-  if (status != 0 || std::sscanf(text.c_str(), "%ld %lf %ld %lu %ld", &run.rows, &run.seconds, &run.batches,
-                                 &run.answer.hash, &run.answer.groups) != 5) {
+  if (status != 0 || std::sscanf(text.c_str(), "%ld %lf %ld %lu %ld", &run.rows, &run.seconds,
+                                 &run.batches, &run.answer.hash, &run.answer.groups) != 5) {
     return absl::InternalError(fmt::format("the {} run failed (status {})", role, status));
   }
   run.peak_mib = static_cast<double>(usage.ru_maxrss) / 1024;
-  const auto time = [](const timeval& t) { return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6; };
+  const auto time = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
+  };
   run.cpu_seconds = time(usage.ru_utime) + time(usage.ru_stime);
   return run;
 }
 
 absl::Status Load(testing::KafkaServer& kafka, const BenchOptions& options) {
-  if (absl::Status status = kafka.CreateTopic(kTopic, options.partitions); !status.ok()) return status;
+  if (absl::Status status = kafka.CreateTopic(kTopic, options.partitions); !status.ok())
+    return status;
   for (int32_t p = 0; p < options.partitions; ++p) {
     // Row i is in partition i mod partitions; the last record of each closes the windows.
     const int64_t count = (options.rows - p + options.partitions - 1) / options.partitions;
@@ -288,7 +327,8 @@ absl::Status Load(testing::KafkaServer& kafka, const BenchOptions& options) {
       return i == count ? ClosingRow(options) : RowAt(i * options.partitions + p, options);
     };
     absl::Status status = kafka.ProduceMany(
-        kTopic, p, count + 1, [&](int64_t i) { return Json(row(i)); }, [&](int64_t i) { return row(i).time_us / 1000; });
+        kTopic, p, count + 1, [&](int64_t i) { return Json(row(i)); },
+        [&](int64_t i) { return row(i).time_us / 1000; });
     if (!status.ok()) return status;
   }
   return absl::OkStatus();
@@ -303,22 +343,22 @@ int RunBench(BenchOptions options) {
   absl::StatusOr<std::unique_ptr<testing::KafkaServer>> kafka = testing::KafkaServer::Start();
   if (!kafka.ok()) return Fail(kafka.status().ToString());
   options.brokers = (*kafka)->brokers();
-  fmt::print("Loading {} rows of {} bytes, {} keys, {} partitions, into a real broker ...\n", options.rows,
-             Json(RowAt(1, options)).size(), options.keys, options.partitions);
+  fmt::print("Loading {} rows of {} bytes, {} keys, {} partitions, into a real broker ...\n",
+             options.rows, Json(RowAt(1, options)).size(), options.keys, options.partitions);
   std::fflush(stdout);
   if (absl::Status status = Load(**kafka, options); !status.ok()) return Fail(status.ToString());
   const Answer expected = PlainFold(options);
 
   std::vector<double> ratios, raw_speeds, engine_speeds, peaks, nanos;
-  fmt::print("\n{:>5}  {:>14}  {:>14}  {:>6}  {:>8}  {:>10}  {:>9}\n", "round", "raw rows/s", "engine rows/s", "ratio", "batches",
-             "CPU ns/row", "peak MiB");
+  fmt::print("\n{:>5}  {:>14}  {:>14}  {:>6}  {:>8}  {:>10}  {:>9}\n", "round", "raw rows/s",
+             "engine rows/s", "ratio", "batches", "CPU ns/row", "peak MiB");
   for (int round = 0; round <= options.rounds; ++round) {
     absl::StatusOr<Run> raw = RunChild("raw", options);
     absl::StatusOr<Run> engine = RunChild("engine", options);
     if (!raw.ok() || !engine.ok()) return Fail((raw.ok() ? engine : raw).status().ToString());
     if (engine->answer != expected || engine->rows != options.rows + options.partitions) {
-      return Fail(fmt::format("the engine's answer is wrong: {} rows, {} groups (expected {})", engine->rows,
-                              engine->answer.groups, expected.groups));
+      return Fail(fmt::format("the engine's answer is wrong: {} rows, {} groups (expected {})",
+                              engine->rows, engine->answer.groups, expected.groups));
     }
     if (round == 0) continue;  // warms the page cache and the broker
     raw_speeds.push_back(static_cast<double>(raw->rows) / raw->seconds);
@@ -326,20 +366,24 @@ int RunBench(BenchOptions options) {
     ratios.push_back(engine_speeds.back() / raw_speeds.back());
     peaks.push_back(engine->peak_mib);
     nanos.push_back(engine->cpu_seconds * 1e9 / static_cast<double>(engine->rows));
-    fmt::print("{:>5}  {:>14.0f}  {:>14.0f}  {:>6.2f}  {:>8}  {:>10.0f}  {:>9.0f}\n", round, raw_speeds.back(), engine_speeds.back(),
-               ratios.back(), engine->batches, nanos.back(), peaks.back());
+    fmt::print("{:>5}  {:>14.0f}  {:>14.0f}  {:>6.2f}  {:>8}  {:>10.0f}  {:>9.0f}\n", round,
+               raw_speeds.back(), engine_speeds.back(), ratios.back(), engine->batches,
+               nanos.back(), peaks.back());
     std::fflush(stdout);
   }
-  fmt::print("\nmedian: raw {:.0f} rows/s, engine {:.0f} rows/s, ratio {:.2f}, {:.0f} ns CPU a row, peak memory {:.0f} MiB (limit {} MiB); "
-             "answers right in every round ({} groups)\n",
-             Median(raw_speeds), Median(engine_speeds), Median(ratios), Median(nanos), *std::max_element(peaks.begin(), peaks.end()),
-             options.memory_limit_mib, expected.groups);
+  fmt::print(
+      "\nmedian: raw {:.0f} rows/s, engine {:.0f} rows/s, ratio {:.2f}, {:.0f} ns CPU a row, peak "
+      "memory {:.0f} MiB (limit {} MiB); "
+      "answers right in every round ({} groups)\n",
+      Median(raw_speeds), Median(engine_speeds), Median(ratios), Median(nanos),
+      *std::max_element(peaks.begin(), peaks.end()), options.memory_limit_mib, expected.groups);
   return 0;
 }
 
 int Main(int argc, char** argv) {
   BenchOptions options;
-  CLI::App app("Engine against a do-nothing librdkafka loop, interleaved, answers checked", "throughput");
+  CLI::App app("Engine against a do-nothing librdkafka loop, interleaved, answers checked",
+               "throughput");
   app.add_option("--rows", options.rows, "rows in the topic")->capture_default_str();
   app.add_option("--keys", options.keys, "distinct keys")->capture_default_str();
   app.add_option("--rounds", options.rounds, "pairs that count")->capture_default_str();

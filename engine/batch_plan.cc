@@ -10,10 +10,11 @@
 namespace tidemark {
 
 std::string BatchPlan::Encode() const {
-  std::string text = fmt::format("plan 1 {} {} {} {} {}\n", batch_id, epoch, time_us, late_watermark_us, watermark_us);
+  std::string text = fmt::format("plan 1 {} {} {} {} {}\n", batch_id, epoch, time_us,
+                                 late_watermark_us, watermark_us);
   for (const PlannedRange& range : ranges) {
-    fmt::format_to(std::back_inserter(text), "range {} {} {} {}\n", range.partition.topic, range.partition.partition,
-                   range.start, range.end);
+    fmt::format_to(std::back_inserter(text), "range {} {} {} {}\n", range.partition.topic,
+                   range.partition.partition, range.start, range.end);
   }
   for (const TopicPartition& partition : idle) {
     fmt::format_to(std::back_inserter(text), "idle {} {}\n", partition.topic, partition.partition);

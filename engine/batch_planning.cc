@@ -22,7 +22,8 @@ std::vector<DataLoss> FindLosses(const std::map<TopicPartition, PartitionProgres
   for (const auto& [partition, position] : positions) {
     const auto found = by_partition.find(partition);
     if (found == by_partition.end()) {
-      losses.push_back({partition, position.next_offset, position.next_offset, "the partition is gone"});
+      losses.push_back(
+          {partition, position.next_offset, position.next_offset, "the partition is gone"});
     } else if (position.next_offset < found->second->begin) {
       losses.push_back({partition, position.next_offset, found->second->begin, "offsets aged out"});
     } else if (position.next_offset > found->second->end) {
@@ -48,7 +49,8 @@ std::vector<PlannedRange> PlanRanges(const std::map<TopicPartition, PartitionPro
             [](const PlannedRange& a, const PlannedRange& b) { return a.partition < b.partition; });
   if (limit <= 0 || total <= static_cast<double>(limit)) return ranges;
   for (PlannedRange& range : ranges) {
-    const double share = static_cast<double>(limit) * (static_cast<double>(range.end - range.start) / total);
+    const double share =
+        static_cast<double>(limit) * (static_cast<double>(range.end - range.start) / total);
     const int64_t rows = static_cast<int64_t>(share < 1 ? std::ceil(share) : std::floor(share));
     range.end = std::min(range.end, range.start + rows);
   }
@@ -81,7 +83,9 @@ void BatchSizer::Observe(int64_t rows, double seconds, int64_t bytes) {
   // Small batches are dominated by fixed costs and say little about a row.
   if (rows < 1000 && rows_per_second_ > 0) return;
   const double speed = static_cast<double>(rows) / std::max(seconds, 1e-6);
-  rows_per_second_ = rows_per_second_ == 0 ? speed : std::min(0.5 * rows_per_second_ + 0.5 * speed, kMaxGrowth * rows_per_second_);
+  rows_per_second_ = rows_per_second_ == 0 ? speed
+                                           : std::min(0.5 * rows_per_second_ + 0.5 * speed,
+                                                      kMaxGrowth * rows_per_second_);
   const double bytes_per_row = static_cast<double>(bytes) / static_cast<double>(rows);
   // Memory must not be underestimated: up at once, down slowly.
   bytes_per_row_ = std::max(bytes_per_row, 0.9 * bytes_per_row_);
@@ -89,12 +93,14 @@ void BatchSizer::Observe(int64_t rows, double seconds, int64_t bytes) {
 
 int64_t BatchSizer::MemoryRows() const {
   if (bytes_per_row_ < 1) return INT64_MAX;
-  return std::max<int64_t>(1, static_cast<int64_t>(static_cast<double>(max_bytes_) / bytes_per_row_));
+  return std::max<int64_t>(1,
+                           static_cast<int64_t>(static_cast<double>(max_bytes_) / bytes_per_row_));
 }
 
 int64_t BatchSizer::TargetRows() const {
-  const int64_t target = rows_per_second_ == 0 ? kFirstBatchRows
-                                               : std::max(kMinTargetRows, static_cast<int64_t>(rows_per_second_));
+  const int64_t target = rows_per_second_ == 0
+                             ? kFirstBatchRows
+                             : std::max(kMinTargetRows, static_cast<int64_t>(rows_per_second_));
   return std::min(target, MemoryRows());
 }
 

@@ -15,24 +15,26 @@ namespace tidemark {
 
 // What the next batch does, decided from values alone: no clock, no source, no store.
 
-/// Positions that the source can no longer serve, judged against what it has now: partitions gone, offsets aged out, a log that
-/// ends before what was already read (re-created).
+/// Positions that the source can no longer serve, judged against what it has now: partitions gone,
+/// offsets aged out, a log that ends before what was already read (re-created).
 std::vector<DataLoss> FindLosses(const std::map<TopicPartition, PartitionProgress>& positions,
                                  const std::vector<AvailableRange>& available);
 
-/// Splits `limit` offsets (0: no limit) over the partitions that have something to read, each in proportion to what it has,
-/// rounded up below 1 and down above, as Spark's Kafka source does. Positions past `available` read nothing; a partition without
-/// a position starts at its beginning. Without empty ranges; ascending.
+/// Splits `limit` offsets (0: no limit) over the partitions that have something to read, each in
+/// proportion to what it has, rounded up below 1 and down above, as Spark's Kafka source does.
+/// Positions past `available` read nothing; a partition without a position starts at its beginning.
+/// Without empty ranges; ascending.
 std::vector<PlannedRange> PlanRanges(const std::map<TopicPartition, PartitionProgress>& positions,
                                      const std::vector<AvailableRange>& available, int64_t limit);
 
-/// The watermark after the committed batch (semantics, section 1): greatest event time less the delay, over all partitions, or
-/// the least of the partitions' that are not `idle`. Never below the committed batch's; kNoWatermark without one.
+/// The watermark after the committed batch (semantics, section 1): greatest event time less the
+/// delay, over all partitions, or the least of the partitions' that are not `idle`. Never below the
+/// committed batch's; kNoWatermark without one.
 int64_t NextWatermark(const QueryProgress& progress, const std::optional<WatermarkNode>& watermark,
                       const std::set<TopicPartition>& idle);
 
-/// How many rows the next batch should have, from how fast the last ones went: about a second of work, and no more bytes than
-/// the memory limit leaves room for. Used by one thread.
+/// How many rows the next batch should have, from how fast the last ones went: about a second of
+/// work, and no more bytes than the memory limit leaves room for. Used by one thread.
 class BatchSizer {
  public:
   /// `max_bytes`: what the rows of one batch may take.

@@ -9,8 +9,8 @@
 namespace tidemark {
 namespace {
 
-// Meta rows. Partitions have a row each, so that a commit writes only those that moved; `partitions` lists them all and changes
-// only when one appears.
+// Meta rows. Partitions have a row each, so that a commit writes only those that moved;
+// `partitions` lists them all and changes only when one appears.
 constexpr std::string_view kQueryRow = "query";
 constexpr std::string_view kFingerprintRow = "fingerprint";
 constexpr std::string_view kProgressRow = "progress";
@@ -22,19 +22,20 @@ std::string PartitionRow(const TopicPartition& partition) {
 }
 
 std::string EncodeProgress(const QueryProgress& progress) {
-  return fmt::format("progress 1 {} {} {} {}\n", progress.epoch, progress.batch_id, progress.late_watermark_us,
-                     progress.watermark_us);
+  return fmt::format("progress 1 {} {} {} {}\n", progress.epoch, progress.batch_id,
+                     progress.late_watermark_us, progress.watermark_us);
 }
 
 std::string EncodePartitions(const std::map<TopicPartition, PartitionProgress>& partitions) {
   std::string text;
-  for (const auto& [partition, ignored] : partitions) text += fmt::format("{} {}\n", partition.topic, partition.partition);
+  for (const auto& [partition, ignored] : partitions)
+    text += fmt::format("{} {}\n", partition.topic, partition.partition);
   return text;
 }
 
 std::string EncodePartition(const PartitionProgress& partition) {
-  return fmt::format("{} {} {} {} {}\n", partition.next_offset, partition.last.offset, partition.last.timestamp_us,
-                     partition.last.hash, partition.max_event_time_us);
+  return fmt::format("{} {} {} {} {}\n", partition.next_offset, partition.last.offset,
+                     partition.last.timestamp_us, partition.last.hash, partition.max_event_time_us);
 }
 
 absl::StatusOr<PartitionProgress> DecodePartition(std::string_view text) {
@@ -51,8 +52,10 @@ absl::StatusOr<PartitionProgress> DecodePartition(std::string_view text) {
 }
 
 absl::Status Damaged(std::string_view row) {
-  return absl::DataLossError(fmt::format(
-      "the checkpoint is damaged: its row '{}' is missing; restore the checkpoint folder or start with a new one", row));
+  return absl::DataLossError(
+      fmt::format("the checkpoint is damaged: its row '{}' is missing; restore the checkpoint "
+                  "folder or start with a new one",
+                  row));
 }
 
 }  // namespace
@@ -109,7 +112,8 @@ absl::Status Checkpoint::Create(const std::string& query_id, const std::string& 
                                 const Offsets& starting_offsets) {
   QueryProgress progress;
   progress.query_id = query_id;
-  for (const auto& [partition, offset] : starting_offsets) progress.partitions[partition].next_offset = offset;
+  for (const auto& [partition, offset] : starting_offsets)
+    progress.partitions[partition].next_offset = offset;
   std::unique_ptr<StoreWrites> writes = store_->NewWrites();
   writes->PutMeta(kQueryRow, query_id);
   writes->PutMeta(kFingerprintRow, fingerprint);
@@ -127,7 +131,8 @@ absl::Status Checkpoint::LogPlan(const BatchPlan& plan) {
   return absl::OkStatus();
 }
 
-absl::Status Checkpoint::Commit(const QueryProgress& progress, std::unique_ptr<StoreWrites> writes) {
+absl::Status Checkpoint::Commit(const QueryProgress& progress,
+                                std::unique_ptr<StoreWrites> writes) {
   if (writes == nullptr) writes = store_->NewWrites();
   writes->PutMeta(kProgressRow, EncodeProgress(progress));
   bool new_partition = false;

@@ -19,40 +19,45 @@ namespace tidemark {
 struct PartitionProgress {
   int64_t next_offset = 0;
   LastRecord last;
-  int64_t max_event_time_us = INT64_MIN;  ///< greatest event time that may move the watermark; INT64_MIN: none yet
+  int64_t max_event_time_us =
+      INT64_MIN;  ///< greatest event time that may move the watermark; INT64_MIN: none yet
   friend bool operator==(const PartitionProgress&, const PartitionProgress&) = default;
 };
 
 /// The committed state of a query, all but the groups.
 struct QueryProgress {
-  std::string query_id;      ///< a random UUID
-  int64_t epoch = 0;         ///< raised by a rewind
-  int64_t batch_id = -1;     ///< the last committed batch; -1: none yet
+  std::string query_id;                      ///< a random UUID
+  int64_t epoch = 0;                         ///< raised by a rewind
+  int64_t batch_id = -1;                     ///< the last committed batch; -1: none yet
   int64_t late_watermark_us = kNoWatermark;  ///< W(N-1) of that batch
   int64_t watermark_us = kNoWatermark;       ///< W(N) of that batch
   std::map<TopicPartition, PartitionProgress> partitions;
 };
 
-/// The rows of the batch protocol (design, section 4) over a CheckpointStore: one logged plan, one committed state, the
-/// fingerprint. One thread at a time.
+/// The rows of the batch protocol (design, section 4) over a CheckpointStore: one logged plan, one
+/// committed state, the fingerprint. One thread at a time.
 class Checkpoint {
  public:
   /// Takes over the store. Call Load before anything else.
   explicit Checkpoint(std::unique_ptr<CheckpointStore> store) : store_(std::move(store)) {}
 
-  /// Reads everything. False: the store is new, Create must follow. DataLoss: rows that do not read.
+  /// Reads everything. False: the store is new, Create must follow. DataLoss: rows that do not
+  /// read.
   absl::StatusOr<bool> Load();
   /// The first commit of a new query: its id, fingerprint and resolved starting offsets, synced.
-  absl::Status Create(const std::string& query_id, const std::string& fingerprint, const Offsets& starting_offsets);
+  absl::Status Create(const std::string& query_id, const std::string& fingerprint,
+                      const Offsets& starting_offsets);
 
   const QueryProgress& progress() const { return progress_; }
   const std::string& fingerprint() const { return fingerprint_; }
   /// The plan that was logged past the committed batch, if any.
   const std::optional<BatchPlan>& pending() const { return pending_; }
 
-  /// Logs the plan of batch progress().batch_id + 1, synced; replaces a plan logged for the same batch.
+  /// Logs the plan of batch progress().batch_id + 1, synced; replaces a plan logged for the same
+  /// batch.
   absl::Status LogPlan(const BatchPlan& plan);
-  /// `writes` (state changes, or none) and the new progress in one synced write. Only changed partitions are written.
+  /// `writes` (state changes, or none) and the new progress in one synced write. Only changed
+  /// partitions are written.
   absl::Status Commit(const QueryProgress& progress, std::unique_ptr<StoreWrites> writes);
 
   CheckpointStore& store() { return *store_; }

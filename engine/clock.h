@@ -5,7 +5,8 @@
 
 namespace tidemark {
 
-/// Where the engine gets its time from. Thread-safe. Results never depend on it but through a logged plan.
+/// Where the engine gets its time from. Thread-safe. Results never depend on it but through a
+/// logged plan.
 class Clock {
  public:
   virtual ~Clock() = default;

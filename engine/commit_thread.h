@@ -12,8 +12,9 @@
 
 namespace tidemark {
 
-/// Runs the synced writes of a query one after another, beside the reading of the next batch. After the first failure the rest
-/// is dropped: what follows a write that failed must not be written. Submit and Wait are called by one thread.
+/// Runs the synced writes of a query one after another, beside the reading of the next batch. After
+/// the first failure the rest is dropped: what follows a write that failed must not be written.
+/// Submit and Wait are called by one thread.
 class CommitThread {
  public:
   CommitThread();

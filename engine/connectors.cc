@@ -19,8 +19,9 @@ absl::StatusOr<std::unique_ptr<T>> Made(std::unique_ptr<T> made) {
 }  // namespace
 
 Input MemoryInput(std::shared_ptr<MemoryTopic> topic, MemorySourceOptions options) {
-  return {"memory", [topic = std::move(topic), options = std::move(options)](
-                        const SourceRequest&) -> absl::StatusOr<std::unique_ptr<Source>> {
+  return {"memory",
+          [topic = std::move(topic), options = std::move(options)](
+              const SourceRequest&) -> absl::StatusOr<std::unique_ptr<Source>> {
             return MemorySource::Make(topic, options);
           }};
 }
@@ -36,7 +37,8 @@ Input GeneratorInput(GeneratorSourceOptions options) {
 
 Input KafkaInput(KafkaSourceOptions options) {
   return {"kafka",
-          [options = std::move(options)](const SourceRequest& request) -> absl::StatusOr<std::unique_ptr<Source>> {
+          [options = std::move(options)](
+              const SourceRequest& request) -> absl::StatusOr<std::unique_ptr<Source>> {
             KafkaSourceOptions source = options;
             source.topics = {request.topic};
             source.group_id = "tidemark-" + request.query_id;
@@ -47,7 +49,8 @@ Input KafkaInput(KafkaSourceOptions options) {
 
 Input EmbeddedInput(EmbeddedKafkaOptions options) {
   return {fmt::format("embedded seed={}", options.seed),
-          [options = std::move(options)](const SourceRequest& request) -> absl::StatusOr<std::unique_ptr<Source>> {
+          [options = std::move(options)](
+              const SourceRequest& request) -> absl::StatusOr<std::unique_ptr<Source>> {
             EmbeddedKafkaOptions source = options;
             source.topic = request.topic;
             source.committed = request.committed;
@@ -62,7 +65,8 @@ Output ConsoleOutput(ConsoleOptions options, std::FILE* out) {
 }
 
 Output MemoryOutput(std::shared_ptr<MemoryTable> table) {
-  return {false, [table = std::move(table)](const SinkRequest&) { return Made(MakeMemorySink(table)); }};
+  return {false,
+          [table = std::move(table)](const SinkRequest&) { return Made(MakeMemorySink(table)); }};
 }
 
 Output NullOutput() {
@@ -76,7 +80,9 @@ Output JsonFilesOutput(std::string folder, JsonFilesOptions options) {
 }
 
 Output MySqlOutput(MySqlSinkOptions options) {
-  return {true, [options = std::move(options)](const SinkRequest& request) -> absl::StatusOr<std::unique_ptr<Sink>> {
+  return {true,
+          [options = std::move(options)](
+              const SinkRequest& request) -> absl::StatusOr<std::unique_ptr<Sink>> {
             MySqlSinkOptions sink = options;
             sink.delete_when_column = request.delete_column;
             return std::make_unique<MySqlSink>(std::move(sink));
@@ -98,7 +104,9 @@ CheckpointLocation CheckpointFolder(std::string folder) {
 }
 
 CheckpointLocation CheckpointInMemory(std::shared_ptr<MemoryCheckpoint> checkpoint) {
-  return {"in memory", [checkpoint = std::move(checkpoint)](size_t, bool* created) { return checkpoint->Open(created); }};
+  return {"in memory", [checkpoint = std::move(checkpoint)](size_t, bool* created) {
+            return checkpoint->Open(created);
+          }};
 }
 
 }  // namespace tidemark

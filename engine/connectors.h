@@ -18,7 +18,8 @@
 #include "tidemark/operators/sources/memory_source.h"
 #include "tidemark/state/checkpoint_store.h"
 
-/// The sources, sinks and checkpoints there are, as QueryOptions take them. A new one is registered by a function here.
+/// The sources, sinks and checkpoints there are, as QueryOptions take them. A new one is registered
+/// by a function here.
 namespace tidemark {
 
 Input MemoryInput(std::shared_ptr<MemoryTopic> topic, MemorySourceOptions options = {});

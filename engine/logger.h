@@ -15,7 +15,8 @@ enum class LogLevel { kInfo, kWarning, kError };
 /// A key of a log line with its value's text.
 using LogField = std::pair<std::string_view, std::string>;
 
-/// Writes what happens as lines of key=value (values with blanks or quotes are quoted). Thread-safe.
+/// Writes what happens as lines of key=value (values with blanks or quotes are quoted).
+/// Thread-safe.
 class Logger {
  public:
   /// `context` ends every line of Log: a job's name, a contact.

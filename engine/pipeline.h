@@ -22,13 +22,14 @@
 ///         .WithWatermark("created_at", absl::Minutes(10))
 ///         .GroupBy(TumblingWindow("created_at", absl::Minutes(5)), "store_id")
 ///         .Aggregate(Count().As("registrations"))
-///         .WriteTo(job.Sink("registrations_per_store").Key("window_start", "store_id"), OutputMode::kUpdate,
+///         .WriteTo(job.Sink("registrations_per_store").Key("window_start", "store_id"),
+///         OutputMode::kUpdate,
 ///                  Trigger::Every(absl::Seconds(10)));
 ///   }
 ///
-/// Every verb returns a new value and only writes down what is wanted; mistakes are reported together when the query is
-/// planned, before any source is opened. A string where a column is expected is a column's name. All of it is plain values:
-/// no threads, no I/O.
+/// Every verb returns a new value and only writes down what is wanted; mistakes are reported
+/// together when the query is planned, before any source is opened. A string where a column is
+/// expected is a column's name. All of it is plain values: no threads, no I/O.
 namespace tidemark {
 
 /// A finished pipeline: what Start and RunJob take.
@@ -47,7 +48,8 @@ class SinkTarget {
     result.node_.key_columns = {std::string(std::forward<Names>(columns))...};
     return result;
   }
-  /// Rows for which `condition` is true delete their key from the sink (MySQL) instead of replacing it.
+  /// Rows for which `condition` is true delete their key from the sink (MySQL) instead of replacing
+  /// it.
   SinkTarget DeleteWhen(Expr condition) const {
     SinkTarget result = *this;
     result.node_.delete_when = std::move(condition);
@@ -63,7 +65,8 @@ class SinkTarget {
 class ColumnArgument {
  public:
   ColumnArgument(const char* name) : expr_(Col(name)) {}  // NOLINT(google-explicit-constructor)
-  ColumnArgument(std::string name) : expr_(Col(std::move(name))) {}  // NOLINT(google-explicit-constructor)
+  ColumnArgument(std::string name)
+      : expr_(Col(std::move(name))) {}                   // NOLINT(google-explicit-constructor)
   ColumnArgument(Expr expr) : expr_(std::move(expr)) {}  // NOLINT(google-explicit-constructor)
   const Expr& expr() const { return expr_; }
 
@@ -89,18 +92,19 @@ class Stream {
   Stream WithColumn(std::string name, Expr value) const {
     return Then(WithColumnNode{std::move(name), std::move(value)});
   }
-  /// Event time is `column`; results wait for rows that come up to `delay` late (semantics, section 1).
+  /// Event time is `column`; results wait for rows that come up to `delay` late (semantics, section
+  /// 1).
   Stream WithWatermark(std::string column, absl::Duration delay) const {
     WatermarkNode node;
     node.column = std::move(column);
     node.delay = delay;
     return Then(std::move(node));
   }
-  /// After WithWatermark: a watermark per Kafka partition, combined by minimum; a partition silent for `idle_timeout` is left
-  /// out.
+  /// After WithWatermark: a watermark per Kafka partition, combined by minimum; a partition silent
+  /// for `idle_timeout` is left out.
   Stream PerPartition(absl::Duration idle_timeout) const;
-  /// After WithWatermark: event times further than this ahead of their record's Kafka timestamp do not move the watermark
-  /// (default 1 hour; zero: no limit).
+  /// After WithWatermark: event times further than this ahead of their record's Kafka timestamp do
+  /// not move the watermark (default 1 hour; zero: no limit).
   Stream MaxFutureSkew(absl::Duration skew) const;
 
   /// Groups by columns, with or without a window in front.
@@ -137,24 +141,25 @@ class GroupedStream {
 
  private:
   friend class Stream;
-  GroupedStream(Stream stream, AggregateNode node) : stream_(std::move(stream)), node_(std::move(node)) {}
+  GroupedStream(Stream stream, AggregateNode node)
+      : stream_(std::move(stream)), node_(std::move(node)) {}
   Stream stream_;
   AggregateNode node_;
 };
 
-/// What a pipeline function is given: names its source, its sink and its parameters. Where they really are (Kafka, embedded,
-/// in memory; console, MySQL, files) is decided by flags, profile and test kit, not here.
+/// What a pipeline function is given: names its source, its sink and its parameters. Where they
+/// really are (Kafka, embedded, in memory; console, MySQL, files) is decided by flags, profile and
+/// test kit, not here.
 class Job {
  public:
   Job() = default;
   explicit Job(std::map<std::string, std::string> params) : params_(std::move(params)) {}
 
   /// The topic to read, unless --topic names another.
-  Stream Source(std::string topic) const {
-    return Stream().Then(SourceNode{std::move(topic)});
-  }
+  Stream Source(std::string topic) const { return Stream().Then(SourceNode{std::move(topic)}); }
   SinkTarget Sink(std::string name) const { return SinkTarget(std::move(name)); }
-  /// A parameter of the job's own (--param NAME=VALUE, `params:` in the config file); `fallback` if it was not given.
+  /// A parameter of the job's own (--param NAME=VALUE, `params:` in the config file); `fallback` if
+  /// it was not given.
   std::string Param(const std::string& name, std::string fallback = "") const {
     const auto found = params_.find(name);
     return found == params_.end() ? std::move(fallback) : found->second;
@@ -166,12 +171,15 @@ class Job {
 
 template <std::convertible_to<ColumnArgument>... Keys>
 GroupedStream Stream::GroupBy(WindowSpec window, Keys&&... keys) const {
-  return GroupedStream(*this, AggregateNode{std::move(window), {ColumnArgument(std::forward<Keys>(keys)).expr()...}, {}});
+  return GroupedStream(
+      *this,
+      AggregateNode{std::move(window), {ColumnArgument(std::forward<Keys>(keys)).expr()...}, {}});
 }
 
 template <std::convertible_to<ColumnArgument>... Keys>
 GroupedStream Stream::GroupBy(Keys&&... keys) const {
-  return GroupedStream(*this, AggregateNode{std::nullopt, {ColumnArgument(std::forward<Keys>(keys)).expr()...}, {}});
+  return GroupedStream(
+      *this, AggregateNode{std::nullopt, {ColumnArgument(std::forward<Keys>(keys)).expr()...}, {}});
 }
 
 }  // namespace tidemark

@@ -28,7 +28,8 @@ const std::array<Unit, 6>& Units() {
 
 std::optional<absl::Duration> UnitLength(std::string_view word) {
   for (const Unit& unit : Units()) {
-    if (word == unit.name || (word.size() == unit.name.size() + 1 && word.back() == 's' && word.starts_with(unit.name))) {
+    if (word == unit.name || (word.size() == unit.name.size() + 1 && word.back() == 's' &&
+                              word.starts_with(unit.name))) {
       return unit.length;
     }
   }
@@ -51,18 +52,25 @@ std::string KeyList(const std::vector<Expr>& keys) {
 }
 
 struct ExplainNode {
-  std::string operator()(const SourceNode& node) const { return fmt::format("Source {}", node.topic); }
+  std::string operator()(const SourceNode& node) const {
+    return fmt::format("Source {}", node.topic);
+  }
   std::string operator()(const DecodeNode& node) const {
     return fmt::format("Decode {} {}", node.format.name, node.format.schema.ToString());
   }
-  std::string operator()(const FilterNode& node) const { return fmt::format("Filter {}", node.condition.ToString()); }
-  std::string operator()(const SelectNode& node) const { return fmt::format("Select {}", KeyList(node.columns)); }
+  std::string operator()(const FilterNode& node) const {
+    return fmt::format("Filter {}", node.condition.ToString());
+  }
+  std::string operator()(const SelectNode& node) const {
+    return fmt::format("Select {}", KeyList(node.columns));
+  }
   std::string operator()(const WithColumnNode& node) const {
     return fmt::format("WithColumn {} = {}", node.name, node.value.ToString());
   }
   std::string operator()(const WatermarkNode& node) const {
     std::string text = fmt::format("Watermark {} delay {}", node.column, DurationText(node.delay));
-    if (node.per_partition) text += fmt::format(", per partition, idle timeout {}", DurationText(node.idle_timeout));
+    if (node.per_partition)
+      text += fmt::format(", per partition, idle timeout {}", DurationText(node.idle_timeout));
     if (node.max_future_skew != absl::ZeroDuration()) {
       text += fmt::format(", max future skew {}", DurationText(node.max_future_skew));
     }
@@ -71,7 +79,8 @@ struct ExplainNode {
   std::string operator()(const AggregateNode& node) const {
     std::string text = "Aggregate ";
     if (node.window.has_value()) {
-      text += fmt::format("by window({}, {}", node.window->time_column, DurationText(node.window->size));
+      text += fmt::format("by window({}, {}", node.window->time_column,
+                          DurationText(node.window->size));
       if (node.window->offset != absl::ZeroDuration()) {
         text += fmt::format(", offset {}", DurationText(node.window->offset));
       }
@@ -83,15 +92,19 @@ struct ExplainNode {
     for (size_t i = 0; i < node.aggregates.size(); ++i) {
       if (i > 0) text += ", ";
       text += node.aggregates[i].ToString();
-      if (node.aggregates[i].Name() != node.aggregates[i].ToString()) text += " AS " + node.aggregates[i].Name();
+      if (node.aggregates[i].Name() != node.aggregates[i].ToString())
+        text += " AS " + node.aggregates[i].Name();
     }
     return text;
   }
   std::string operator()(const SinkNode& node) const {
     std::string text = fmt::format("Sink {}", node.name);
-    if (!node.key_columns.empty()) text += fmt::format(" key {}", fmt::join(node.key_columns, ", "));
-    if (node.delete_when.has_value()) text += fmt::format(" delete when {}", node.delete_when->ToString());
-    return text + fmt::format(", {} mode, trigger {}", OutputModeName(node.mode), node.trigger.ToString());
+    if (!node.key_columns.empty())
+      text += fmt::format(" key {}", fmt::join(node.key_columns, ", "));
+    if (node.delete_when.has_value())
+      text += fmt::format(" delete when {}", node.delete_when->ToString());
+    return text +
+           fmt::format(", {} mode, trigger {}", OutputModeName(node.mode), node.trigger.ToString());
   }
 };
 
@@ -99,10 +112,14 @@ struct ExplainNode {
 
 std::string Trigger::ToString() const {
   switch (kind) {
-    case Kind::kInterval: return DurationText(interval);
-    case Kind::kAsap: return "asap";
-    case Kind::kAvailableNow: return "available-now";
-    case Kind::kOnce: return "once";
+    case Kind::kInterval:
+      return DurationText(interval);
+    case Kind::kAsap:
+      return "asap";
+    case Kind::kAvailableNow:
+      return "available-now";
+    case Kind::kOnce:
+      return "once";
   }
   return "asap";
 }
@@ -113,8 +130,8 @@ absl::Status Plan::NoNode(const std::string& flag) {
 }
 
 absl::Status Plan::TwoNodes(const std::string& flag) {
-  return absl::InvalidArgumentError(
-      fmt::format("{} does not apply: the pipeline has more than one step that it could change", flag));
+  return absl::InvalidArgumentError(fmt::format(
+      "{} does not apply: the pipeline has more than one step that it could change", flag));
 }
 
 std::string Explain(const Plan& plan) {
@@ -137,14 +154,17 @@ absl::StatusOr<absl::Duration> ParseDuration(std::string_view text) {
     while (at < text.size() && text[at] == ' ') ++at;
     if (at == text.size()) break;
     const size_t digits = at;
-    while (at < text.size() && (std::isdigit(static_cast<unsigned char>(text[at])) != 0 || text[at] == '.')) ++at;
+    while (at < text.size() &&
+           (std::isdigit(static_cast<unsigned char>(text[at])) != 0 || text[at] == '.'))
+      ++at;
     const std::string number(text.substr(digits, at - digits));
     while (at < text.size() && text[at] == ' ') ++at;
     const size_t letters = at;
     while (at < text.size() && std::isalpha(static_cast<unsigned char>(text[at])) != 0) ++at;
     std::string word(text.substr(letters, at - letters));
     for (char& c : word) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-    if (number.empty() || std::count(number.begin(), number.end(), '.') > 1 || number == "." || number.size() > 15) {
+    if (number.empty() || std::count(number.begin(), number.end(), '.') > 1 || number == "." ||
+        number.size() > 15) {
       return bad();
     }
     const double count = std::stod(number);
@@ -169,7 +189,8 @@ std::string DurationText(absl::Duration duration) {
   for (const Unit& unit : Units()) {
     absl::Duration rest;
     const int64_t count = absl::IDivDuration(duration, unit.length, &rest);
-    if (rest == absl::ZeroDuration()) return fmt::format("{} {}{}", count, unit.name, count == 1 ? "" : "s");
+    if (rest == absl::ZeroDuration())
+      return fmt::format("{} {}{}", count, unit.name, count == 1 ? "" : "s");
   }
   return fmt::format("{} milliseconds", absl::ToDoubleMilliseconds(duration));
 }

@@ -24,21 +24,24 @@ struct Trigger {
   Kind kind = Kind::kAsap;
   absl::Duration interval = absl::ZeroDuration();  ///< kInterval only, > 0
 
-  /// At multiples of `interval` on the clock; a batch that outlasts its interval is followed at once by one batch.
+  /// At multiples of `interval` on the clock; a batch that outlasts its interval is followed at
+  /// once by one batch.
   static Trigger Every(absl::Duration interval) { return {Kind::kInterval, interval}; }
   /// Again as soon as there is data.
   static Trigger Asap() { return {Kind::kAsap}; }
-  /// Everything that is there at the start, in as many batches as the limits ask for; then the query ends.
+  /// Everything that is there at the start, in as many batches as the limits ask for; then the
+  /// query ends.
   static Trigger AvailableNow() { return {Kind::kAvailableNow}; }
   /// As AvailableNow, but ignoring max-offsets-per-trigger: one batch unless memory cuts it.
   static Trigger Once() { return {Kind::kOnce}; }
 
   bool ends() const { return kind == Kind::kAvailableNow || kind == Kind::kOnce; }
-  std::string ToString() const;  ///< `10 seconds`, `asap`, `available-now`, `once`: as the flag is written
+  std::string ToString()
+      const;  ///< `10 seconds`, `asap`, `available-now`, `once`: as the flag is written
 };
 
-// The nodes of a logical plan: plain values, each one verb of the pipeline. Nothing here is code, so a plan can be checked,
-// printed, fingerprinted and translated for another engine.
+// The nodes of a logical plan: plain values, each one verb of the pipeline. Nothing here is code,
+// so a plan can be checked, printed, fingerprinted and translated for another engine.
 
 struct SourceNode {
   std::string topic;
@@ -76,10 +79,11 @@ struct SinkNode {
   Trigger trigger;
 };
 
-using PlanNode = std::variant<SourceNode, DecodeNode, FilterNode, SelectNode, WithColumnNode, WatermarkNode, AggregateNode,
-                              SinkNode>;
+using PlanNode = std::variant<SourceNode, DecodeNode, FilterNode, SelectNode, WithColumnNode,
+                              WatermarkNode, AggregateNode, SinkNode>;
 
-/// A pipeline from its source (first) to its sink (last). One chain today; joins will make it a tree.
+/// A pipeline from its source (first) to its sink (last). One chain today; joins will make it a
+/// tree.
 struct Plan {
   std::vector<PlanNode> nodes;
   std::vector<std::string> problems;  ///< mistakes that building already found, in a person's words
@@ -91,7 +95,8 @@ struct Plan {
     }
     return nullptr;
   }
-  /// The only node of this kind. InvalidArgument if there is none, or more than one: `flag` is what the message names.
+  /// The only node of this kind. InvalidArgument if there is none, or more than one: `flag` is what
+  /// the message names.
   template <typename Node>
   absl::StatusOr<Node*> Only(const std::string& flag) {
     Node* found = nullptr;
@@ -113,7 +118,8 @@ struct Plan {
 /// The plan as a person reads it with --explain: a line a node, from the source on.
 std::string Explain(const Plan& plan);
 
-/// `90s`, `5 minutes`, `1h`, `250ms`, `1 hour 30 minutes`, `2 days`; InvalidArgument otherwise, naming the forms.
+/// `90s`, `5 minutes`, `1h`, `250ms`, `1 hour 30 minutes`, `2 days`; InvalidArgument otherwise,
+/// naming the forms.
 absl::StatusOr<absl::Duration> ParseDuration(std::string_view text);
 /// The shortest form ParseDuration reads back: `5 minutes`, `90 seconds`.
 std::string DurationText(absl::Duration duration);

@@ -16,13 +16,16 @@ void CollectColumns(const Expr& expr, std::vector<std::string>* names) {
   for (std::string& name : ReferencedColumns(expr)) names->push_back(std::move(name));
 }
 
-// The columns that the steps up to and including the aggregate name: which hidden Kafka columns must be decoded.
+// The columns that the steps up to and including the aggregate name: which hidden Kafka columns
+// must be decoded.
 std::vector<std::string> NamedColumns(const Plan& plan) {
   std::vector<std::string> names;
   for (const PlanNode& node : plan.nodes) {
-    if (const auto* filter = std::get_if<FilterNode>(&node)) CollectColumns(filter->condition, &names);
+    if (const auto* filter = std::get_if<FilterNode>(&node))
+      CollectColumns(filter->condition, &names);
     if (const auto* with = std::get_if<WithColumnNode>(&node)) CollectColumns(with->value, &names);
-    if (const auto* watermark = std::get_if<WatermarkNode>(&node)) names.push_back(watermark->column);
+    if (const auto* watermark = std::get_if<WatermarkNode>(&node))
+      names.push_back(watermark->column);
     if (const auto* select = std::get_if<SelectNode>(&node)) {
       for (const Expr& column : select->columns) CollectColumns(column, &names);
     }
@@ -54,10 +57,12 @@ std::string SchemaText(const Schema& schema) {
   return text;
 }
 
-// Binds the nodes one after another; collects mistakes instead of stopping at the first, where what follows can still be judged.
+// Binds the nodes one after another; collects mistakes instead of stopping at the first, where what
+// follows can still be judged.
 class Binder {
  public:
-  Binder(const Plan& plan, const PlannerOptions& options) : plan_(plan), options_(options), problems_(plan.problems) {}
+  Binder(const Plan& plan, const PlannerOptions& options)
+      : plan_(plan), options_(options), problems_(plan.problems) {}
 
   absl::StatusOr<BoundPlan> Bind() {
     for (size_t i = 0; i < plan_.nodes.size(); ++i) {
@@ -65,7 +70,8 @@ class Binder {
       std::visit([this](const auto& node) { Add(node); }, plan_.nodes[i]);
       if (lost_) break;
     }
-    if (!lost_ && !ended_) problems_.push_back("the pipeline has no sink: end it with WriteTo(...)");
+    if (!lost_ && !ended_)
+      problems_.push_back("the pipeline has no sink: end it with WriteTo(...)");
     if (!problems_.empty()) {
       return absl::InvalidArgumentError(fmt::format("{}", fmt::join(problems_, "\n")));
     }
@@ -74,7 +80,8 @@ class Binder {
 
  private:
   OnExpressionError on_error() const {
-    return options_.bad_records == BadRecordPolicy::kNull ? OnExpressionError::kNull : OnExpressionError::kRejectRow;
+    return options_.bad_records == BadRecordPolicy::kNull ? OnExpressionError::kNull
+                                                          : OnExpressionError::kRejectRow;
   }
   void Problem(std::string text) { problems_.push_back(std::move(text)); }
   void Problem(std::string_view step, const absl::Status& status) {
@@ -85,7 +92,8 @@ class Binder {
   void Fingerprint(std::string line) { bound_.fingerprint += std::move(line) + "\n"; }
 
   void Add(const SourceNode& node) {
-    if (index_ != 0) return Problem("Source() must be the first step, and the only one of its kind");
+    if (index_ != 0)
+      return Problem("Source() must be the first step, and the only one of its kind");
     bound_.topic = node.topic;
     if (node.topic.empty()) Problem("Source(): the topic has no name");
     Fingerprint("topic " + node.topic);
@@ -110,7 +118,8 @@ class Binder {
       hidden.hidden = true;
       bound_.format.schema.Add(std::move(hidden));
     }
-    if (absl::StatusOr<std::unique_ptr<Decoder>> decoder = MakeDecoder(bound_.format); !decoder.ok()) {
+    if (absl::StatusOr<std::unique_ptr<Decoder>> decoder = MakeDecoder(bound_.format);
+        !decoder.ok()) {
       Problem("Decode()", decoder.status());
     }
     schema_ = std::make_shared<const Schema>(bound_.format.schema);
@@ -118,7 +127,8 @@ class Binder {
 
   bool NeedsRows(std::string_view step) {
     if (schema_ != nullptr) return true;
-    Problem(fmt::format("{}: there are no columns yet; Decode() must be the step after Source()", step));
+    Problem(fmt::format("{}: there are no columns yet; Decode() must be the step after Source()",
+                        step));
     Lose();
     return false;
   }
@@ -131,7 +141,8 @@ class Binder {
       return;
     }
     schema_ = (*transform)->output_schema();
-    (bound_.aggregation == nullptr ? bound_.transforms : bound_.result_transforms).push_back(*std::move(transform));
+    (bound_.aggregation == nullptr ? bound_.transforms : bound_.result_transforms)
+        .push_back(*std::move(transform));
   }
 
   void Add(const FilterNode& node) {
@@ -147,7 +158,8 @@ class Binder {
     std::string event_time;
     for (const Expr& column : node.columns) {
       line += fmt::format(" {}={}", column.Name(), column.ToString());
-      if (column.node().kind == ExprKind::kColumn && column.node().name == event_time_) event_time = column.Name();
+      if (column.node().kind == ExprKind::kColumn && column.node().name == event_time_)
+        event_time = column.Name();
     }
     event_time_ = event_time;
     Fingerprint(std::move(line));
@@ -156,8 +168,10 @@ class Binder {
   void Add(const WithColumnNode& node) {
     if (!NeedsRows("WithColumn()")) return;
     if (!event_time_.empty() && node.name == event_time_) {
-      Problem(fmt::format("WithColumn(): '{}' carries the watermark and cannot be replaced; give the new column another name",
-                          node.name));
+      Problem(
+          fmt::format("WithColumn(): '{}' carries the watermark and cannot be replaced; give the "
+                      "new column another name",
+                      node.name));
       return;
     }
     AddTransform("WithColumn()", MakeWithColumn(node.name, node.value, schema_, on_error()));
@@ -166,17 +180,22 @@ class Binder {
 
   void Add(const WatermarkNode& node) {
     if (!NeedsRows("WithWatermark()")) return;
-    if (bound_.aggregation != nullptr) return Problem("WithWatermark() must stand before the aggregate");
-    if (bound_.watermark.has_value()) return Problem("WithWatermark() may be used once in a pipeline");
+    if (bound_.aggregation != nullptr)
+      return Problem("WithWatermark() must stand before the aggregate");
+    if (bound_.watermark.has_value())
+      return Problem("WithWatermark() may be used once in a pipeline");
     if (node.delay < absl::ZeroDuration()) Problem("WithWatermark(): the delay is negative");
-    if (node.max_future_skew < absl::ZeroDuration()) Problem("MaxFutureSkew(): the duration is negative");
+    if (node.max_future_skew < absl::ZeroDuration())
+      Problem("MaxFutureSkew(): the duration is negative");
     if (node.per_partition && node.idle_timeout <= absl::ZeroDuration()) {
       Problem("PerPartition(): the idle timeout must be more than 0");
     }
-    AddTransform("WithWatermark()", MakeWatermarkObserver(node.column, schema_, node.max_future_skew));
+    AddTransform("WithWatermark()",
+                 MakeWatermarkObserver(node.column, schema_, node.max_future_skew));
     bound_.watermark = node;
     event_time_ = node.column;
-    Fingerprint(fmt::format("watermark {}{}", node.column, node.per_partition ? " per-partition" : ""));
+    Fingerprint(
+        fmt::format("watermark {}{}", node.column, node.per_partition ? " per-partition" : ""));
   }
 
   void Add(const AggregateNode& node) {
@@ -204,11 +223,13 @@ class Binder {
                            (!node.window.has_value() || node.window->time_column == event_time_);
     std::string line = "aggregate";
     if (node.window.has_value()) {
-      line += fmt::format(" window={}/{}us/{}us", node.window->time_column, absl::ToInt64Microseconds(node.window->size),
+      line += fmt::format(" window={}/{}us/{}us", node.window->time_column,
+                          absl::ToInt64Microseconds(node.window->size),
                           absl::ToInt64Microseconds(node.window->offset));
     }
     for (const Expr& key : node.keys) line += fmt::format(" {}={}", key.Name(), key.ToString());
-    for (const Aggregate& call : node.aggregates) line += fmt::format(" {}={}", call.Name(), call.ToString());
+    for (const Aggregate& call : node.aggregates)
+      line += fmt::format(" {}={}", call.Name(), call.ToString());
     Fingerprint(std::move(line));
     Fingerprint("state " + bound_.aggregation->state_layout());
   }
@@ -221,7 +242,8 @@ class Binder {
     bound_.mode = node.mode;
     bound_.trigger = node.trigger;
     bound_.key_columns = node.key_columns;
-    if (node.trigger.kind == Trigger::Kind::kInterval && node.trigger.interval <= absl::ZeroDuration()) {
+    if (node.trigger.kind == Trigger::Kind::kInterval &&
+        node.trigger.interval <= absl::ZeroDuration()) {
       Problem("the trigger's interval must be more than 0");
     }
     CheckMode(node);
@@ -230,11 +252,13 @@ class Binder {
     for (const std::string& key : node.key_columns) {
       if (schema_->Find(key).has_value()) continue;
       const std::string nearest = schema_->Nearest(key);
-      Problem(fmt::format("the key column '{}' is not among the output columns {}{}", key, schema_->ToString(),
+      Problem(fmt::format("the key column '{}' is not among the output columns {}{}", key,
+                          schema_->ToString(),
                           nearest.empty() ? "" : fmt::format("; did you mean '{}'?", nearest)));
     }
     bound_.output = schema_;
-    Fingerprint(fmt::format("sink {} mode={} key={}", node.name, OutputModeName(node.mode), fmt::join(node.key_columns, ",")));
+    Fingerprint(fmt::format("sink {} mode={} key={}", node.name, OutputModeName(node.mode),
+                            fmt::join(node.key_columns, ",")));
   }
 
   void CheckMode(const SinkNode& node) {
@@ -246,20 +270,25 @@ class Binder {
     }
     if (node.mode != OutputMode::kAppend || bound_.closes_groups) return;
     if (!bound_.watermark.has_value()) {
-      Problem("output mode append with an aggregate needs a watermark: add WithWatermark(...), or use update or complete");
+      Problem(
+          "output mode append with an aggregate needs a watermark: add WithWatermark(...), or use "
+          "update or complete");
     } else {
-      Problem(fmt::format(
-          "output mode append needs a window over the watermarked column '{}', or that column itself, among the group columns",
-          bound_.watermark->column));
+      Problem(
+          fmt::format("output mode append needs a window over the watermarked column '{}', or that "
+                      "column itself, among the group columns",
+                      bound_.watermark->column));
     }
   }
 
   void AddDeleteColumn(const Expr& condition) {
     absl::StatusOr<BoundExpression> bound = tidemark::Bind(condition, *schema_);
     if (!bound.ok()) return Problem("DeleteWhen()", bound.status());
-    if (bound->type() != DataType::Bool()) return Problem("DeleteWhen(): the condition must be a bool");
+    if (bound->type() != DataType::Bool())
+      return Problem("DeleteWhen(): the condition must be a bool");
     if (options_.sink_deletes) {
-      AddTransform("DeleteWhen()", MakeWithColumn(std::string(kDeleteColumn), condition, schema_, on_error()));
+      AddTransform("DeleteWhen()",
+                   MakeWithColumn(std::string(kDeleteColumn), condition, schema_, on_error()));
       bound_.delete_column = std::string(kDeleteColumn);
     }
     Fingerprint("delete-when " + condition.ToString());
@@ -300,7 +329,9 @@ std::vector<std::string> Lines(const std::string& text) {
 
 }  // namespace
 
-absl::StatusOr<BoundPlan> BindPlan(const Plan& plan, const PlannerOptions& options) { return Binder(plan, options).Bind(); }
+absl::StatusOr<BoundPlan> BindPlan(const Plan& plan, const PlannerOptions& options) {
+  return Binder(plan, options).Bind();
+}
 
 std::string FingerprintDifference(const std::string& checkpoint, const std::string& now) {
   const std::vector<std::string> before = Lines(checkpoint);
@@ -308,7 +339,8 @@ std::string FingerprintDifference(const std::string& checkpoint, const std::stri
   for (size_t i = 0; i < std::max(before.size(), after.size()); ++i) {
     const std::string was = i < before.size() ? before[i] : "nothing";
     const std::string is = i < after.size() ? after[i] : "nothing";
-    if (was != is) return fmt::format("the checkpoint has `{}`, the pipeline now has `{}`", was, is);
+    if (was != is)
+      return fmt::format("the checkpoint has `{}`, the pipeline now has `{}`", was, is);
   }
   return "no difference";
 }

@@ -21,27 +21,32 @@ struct PlannerOptions {
   bool sink_deletes = true;  ///< the sink can delete by key: DeleteWhen adds its column to the rows
 };
 
-/// A plan with every column found and every type known: what batches are run with. Const after planning, but for the groups
-/// behind `aggregation`.
+/// A plan with every column found and every type known: what batches are run with. Const after
+/// planning, but for the groups behind `aggregation`.
 struct BoundPlan {
   std::string topic;
   FormatSpec format;
-  std::vector<std::unique_ptr<Transform>> transforms;  ///< decoded rows to the aggregate's (or the sink's) input
+  std::vector<std::unique_ptr<Transform>>
+      transforms;  ///< decoded rows to the aggregate's (or the sink's) input
   std::optional<WatermarkNode> watermark;
-  std::unique_ptr<Aggregation> aggregation;                   ///< null: the rows go straight to the sink
-  bool closes_groups = false;                                 ///< groups leave as the watermark passes their window
-  std::vector<std::unique_ptr<Transform>> result_transforms;  ///< the aggregate's results to the sink's rows
+  std::unique_ptr<Aggregation> aggregation;  ///< null: the rows go straight to the sink
+  bool closes_groups = false;                ///< groups leave as the watermark passes their window
+  std::vector<std::unique_ptr<Transform>>
+      result_transforms;  ///< the aggregate's results to the sink's rows
   std::shared_ptr<const Schema> output;
   std::vector<std::string> key_columns;
-  std::string delete_column;  ///< a hidden bool column of `output`: rows to delete by key; empty: none
+  std::string
+      delete_column;  ///< a hidden bool column of `output`: rows to delete by key; empty: none
   OutputMode mode = OutputMode::kAppend;
   Trigger trigger;
   std::string sink;
-  /// Canonical text, a line a node: what must stay the same for a checkpoint to be used again (design, section 4).
+  /// Canonical text, a line a node: what must stay the same for a checkpoint to be used again
+  /// (design, section 4).
   std::string fingerprint;
 };
 
-/// Checks the whole plan and binds it. InvalidArgument lists every mistake that was found, a line each.
+/// Checks the whole plan and binds it. InvalidArgument lists every mistake that was found, a line
+/// each.
 absl::StatusOr<BoundPlan> BindPlan(const Plan& plan, const PlannerOptions& options);
 
 /// In words, where two fingerprints first differ.

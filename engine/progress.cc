@@ -40,12 +40,13 @@ Offsets Lag(const Offsets& end, const Offsets& latest) {
 std::string EventTimeText(const Progress::EventTime& times) {
   std::string text = "{";
   if (times.max_us.has_value()) {
-    text += fmt::format(R"("avg":{},"max":{},"min":{},)", TimeText(*times.avg_us), TimeText(*times.max_us),
-                        TimeText(*times.min_us));
+    text += fmt::format(R"("avg":{},"max":{},"min":{},)", TimeText(*times.avg_us),
+                        TimeText(*times.max_us), TimeText(*times.min_us));
   }
   // Spark's watermark starts at 1970; ours at none, shown the same way.
   text += fmt::format(R"("watermark":{},"numFutureRows":{}}})",
-                      TimeText(times.watermark_us == kNoWatermark ? 0 : times.watermark_us), times.future_rows);
+                      TimeText(times.watermark_us == kNoWatermark ? 0 : times.watermark_us),
+                      times.future_rows);
   return text;
 }
 
@@ -53,8 +54,8 @@ std::string StateText(const Progress::State& state) {
   return fmt::format(
       R"({{"operatorName":"stateStoreSave","numRowsTotal":{},"numRowsUpdated":{},"numRowsRemoved":{},"commitTimeMs":{},)"
       R"("memoryUsedBytes":{},"numRowsDroppedByWatermark":{},"numRowsWithoutEventTime":{}}})",
-      state.rows_total, state.rows_updated, state.rows_removed, Millis(state.commit_time), state.memory_bytes,
-      state.rows_dropped_by_watermark, state.rows_without_event_time);
+      state.rows_total, state.rows_updated, state.rows_removed, Millis(state.commit_time),
+      state.memory_bytes, state.rows_dropped_by_watermark, state.rows_without_event_time);
 }
 
 std::string BadText(const BadRecordCounts& bad) {
@@ -73,26 +74,30 @@ std::string Progress::ToJson() const {
   std::string out = fmt::format(
       R"({{"id":"{}","runId":"{}","name":{},"timestamp":{},"batchId":{},"batchDuration":{},"numInputRows":{},)"
       R"("inputRowsPerSecond":{:.1f},"processedRowsPerSecond":{:.1f},)",
-      id, run_id, Quoted(name), TimeText(absl::ToUnixMicros(timestamp)), batch_id, Millis(durations.trigger_execution),
-      num_input_rows, input_rows_per_second, processed_rows_per_second);
-  fmt::format_to(std::back_inserter(out),
-                 R"("durationMs":{{"addBatch":{},"commitOffsets":{},"getBatch":{},"latestOffset":{},"queryPlanning":{},)"
-                 R"("triggerExecution":{},"walCommit":{}}},)",
-                 Millis(durations.add_batch), Millis(durations.commit_offsets), Millis(durations.get_batch),
-                 Millis(durations.latest_offset), Millis(durations.query_planning),
-                 Millis(durations.trigger_execution), Millis(durations.wal_commit));
+      id, run_id, Quoted(name), TimeText(absl::ToUnixMicros(timestamp)), batch_id,
+      Millis(durations.trigger_execution), num_input_rows, input_rows_per_second,
+      processed_rows_per_second);
+  fmt::format_to(
+      std::back_inserter(out),
+      R"("durationMs":{{"addBatch":{},"commitOffsets":{},"getBatch":{},"latestOffset":{},"queryPlanning":{},)"
+      R"("triggerExecution":{},"walCommit":{}}},)",
+      Millis(durations.add_batch), Millis(durations.commit_offsets), Millis(durations.get_batch),
+      Millis(durations.latest_offset), Millis(durations.query_planning),
+      Millis(durations.trigger_execution), Millis(durations.wal_commit));
   if (event_time.has_value()) out += R"("eventTime":)" + EventTimeText(*event_time) + ",";
   out += R"("stateOperators":[)" + (state.has_value() ? StateText(*state) : "") + "],";
-  fmt::format_to(std::back_inserter(out),
-                 R"("sources":[{{"description":{},"startOffset":{},"endOffset":{},"latestOffset":{},"lag":{},)"
-                 R"("numInputRows":{},"inputRowsPerSecond":{:.1f},"processedRowsPerSecond":{:.1f},"badRecords":{},)"
-                 R"("lostOffsets":{}}}],)",
-                 Quoted(source.description), OffsetsToJson(source.start), OffsetsToJson(source.end),
-                 OffsetsToJson(source.latest), OffsetsToJson(Lag(source.end, source.latest)), num_input_rows,
-                 input_rows_per_second, processed_rows_per_second, BadText(source.bad), source.lost_offsets);
-  fmt::format_to(std::back_inserter(out),
-                 R"("sink":{{"description":{},"numOutputRows":{},"numSkippedRows":{}}},"acknowledgeFailures":{}}})",
-                 Quoted(sink.description), sink.rows, sink.skipped_rows, acknowledge_failures);
+  fmt::format_to(
+      std::back_inserter(out),
+      R"("sources":[{{"description":{},"startOffset":{},"endOffset":{},"latestOffset":{},"lag":{},)"
+      R"("numInputRows":{},"inputRowsPerSecond":{:.1f},"processedRowsPerSecond":{:.1f},"badRecords":{},)"
+      R"("lostOffsets":{}}}],)",
+      Quoted(source.description), OffsetsToJson(source.start), OffsetsToJson(source.end),
+      OffsetsToJson(source.latest), OffsetsToJson(Lag(source.end, source.latest)), num_input_rows,
+      input_rows_per_second, processed_rows_per_second, BadText(source.bad), source.lost_offsets);
+  fmt::format_to(
+      std::back_inserter(out),
+      R"("sink":{{"description":{},"numOutputRows":{},"numSkippedRows":{}}},"acknowledgeFailures":{}}})",
+      Quoted(sink.description), sink.rows, sink.skipped_rows, acknowledge_failures);
   return out;
 }
 

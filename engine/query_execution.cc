@@ -15,11 +15,18 @@ namespace {
 constexpr int kSnapshotsKept = 3;
 constexpr absl::Duration kReadTimeout = absl::Milliseconds(100);
 
-// How the memory limit is shared out. The rest is for what is in flight: prepared rows, output, the allocator.
-size_t StoreBytes(size_t limit) { return std::clamp(limit / 8, size_t{8} << 20, size_t{256} << 20); }
+// How the memory limit is shared out. The rest is for what is in flight: prepared rows, output, the
+// allocator.
+size_t StoreBytes(size_t limit) {
+  return std::clamp(limit / 8, size_t{8} << 20, size_t{256} << 20);
+}
 // Of keys and values: the client's own share of a small record is as large again.
-size_t FetchBytes(size_t limit) { return std::clamp(limit / 8, size_t{4} << 20, size_t{256} << 20); }
-size_t QueueBytes(size_t limit) { return std::clamp(limit / 16, size_t{2} << 20, size_t{64} << 20); }
+size_t FetchBytes(size_t limit) {
+  return std::clamp(limit / 8, size_t{4} << 20, size_t{256} << 20);
+}
+size_t QueueBytes(size_t limit) {
+  return std::clamp(limit / 16, size_t{2} << 20, size_t{64} << 20);
+}
 size_t TableBytesLimit(size_t limit) { return limit / 2; }
 
 std::string PartitionText(const TopicPartition& partition) {
@@ -34,10 +41,12 @@ Offsets EndOffsets(const std::vector<AvailableRange>& available) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<QueryExecution>> QueryExecution::Create(const Query& query, QueryOptions options) {
+absl::StatusOr<std::unique_ptr<QueryExecution>> QueryExecution::Create(const Query& query,
+                                                                       QueryOptions options) {
   if (options.clock == nullptr) options.clock = std::make_shared<SystemClock>();
   if (options.logger == nullptr) options.logger = std::make_shared<StderrLogger>();
-  if (options.threads <= 0) options.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  if (options.threads <= 0)
+    options.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   PlannerOptions planner;
   planner.bad_records = options.bad_records;
   planner.on_overflow = options.on_overflow;
@@ -67,7 +76,8 @@ void QueryExecution::Cancel(bool sink_too) {
   if (Sink* sink = cancel_sink_) sink->Cancel();
 }
 
-// ---- Start ----------------------------------------------------------------------------------------------------------------
+// ---- Start
+// ----------------------------------------------------------------------------------------------------------------
 
 absl::Status QueryExecution::Start() {
   if (cancelled_) return absl::CancelledError("stopped before the query started");
@@ -86,15 +96,15 @@ absl::Status QueryExecution::Start() {
       if (!writer.ok()) return writer.status();
       dead_letters_ = *std::move(writer);
     }
-    row_path_ = std::make_unique<RowPath>(&bound_, options_.bad_records, dead_letters_.get(), options_.threads,
-                                          QueueBytes(options_.memory_limit));
+    row_path_ = std::make_unique<RowPath>(&bound_, options_.bad_records, dead_letters_.get(),
+                                          options_.threads, QueueBytes(options_.memory_limit));
   }
   if (new_query_) {
     options_.logger->Say(fmt::format("New query, checkpoint {}", options_.checkpoint.description));
   } else {
     planned_ = true;
-    options_.logger->Say(
-        fmt::format("Resumed from {} at batch {}", options_.checkpoint.description, progress_.batch_id + 1));
+    options_.logger->Say(fmt::format("Resumed from {} at batch {}", options_.checkpoint.description,
+                                     progress_.batch_id + 1));
   }
   return absl::OkStatus();
 }
@@ -109,9 +119,11 @@ absl::Status QueryExecution::OpenCheckpoint() {
   if (!loaded.ok()) return loaded.status();
   if (*loaded && checkpoint->fingerprint() != bound_.fingerprint) {
     return absl::FailedPreconditionError(
-        fmt::format("the checkpoint {} belongs to another pipeline: {}; use the pipeline it was made with, or another "
+        fmt::format("the checkpoint {} belongs to another pipeline: {}; use the pipeline it was "
+                    "made with, or another "
                     "checkpoint folder (--checkpoint DIR)",
-                    options_.checkpoint.description, FingerprintDifference(checkpoint->fingerprint(), bound_.fingerprint)));
+                    options_.checkpoint.description,
+                    FingerprintDifference(checkpoint->fingerprint(), bound_.fingerprint)));
   }
   new_query_ = !*loaded && !sink_open_;
   if (*loaded) progress_ = checkpoint->progress();
@@ -129,13 +141,16 @@ absl::Status QueryExecution::OpenCheckpoint() {
 
 absl::Status QueryExecution::OpenSource() {
   if (source_ == nullptr) {
-    SourceRequest request{bound_.topic, progress_.query_id, std::nullopt, FetchBytes(options_.memory_limit), {}};
+    SourceRequest request{
+        bound_.topic, progress_.query_id, std::nullopt, FetchBytes(options_.memory_limit), {}};
     if (!new_query_) {
       request.committed.emplace();
-      for (const auto& [partition, state] : progress_.partitions) (*request.committed)[partition] = state.next_offset;
+      for (const auto& [partition, state] : progress_.partitions)
+        (*request.committed)[partition] = state.next_offset;
     }
     if (checkpoint_->pending().has_value()) {
-      for (const PlannedRange& range : checkpoint_->pending()->ranges) request.planned[range.partition] = range.end;
+      for (const PlannedRange& range : checkpoint_->pending()->ranges)
+        request.planned[range.partition] = range.end;
     }
     absl::StatusOr<std::unique_ptr<Source>> source = options_.input.make(request);
     if (!source.ok()) return source.status();
@@ -145,16 +160,19 @@ absl::Status QueryExecution::OpenSource() {
   }
   if (absl::Status status = source_->Open(); !status.ok()) {
     if (!absl::IsNotFound(status) || new_query_) return status;
-    return absl::OutOfRangeError(fmt::format("{}; the checkpoint {} has read from it before", std::string(status.message()),
+    return absl::OutOfRangeError(fmt::format("{}; the checkpoint {} has read from it before",
+                                             std::string(status.message()),
                                              options_.checkpoint.description));
   }
   if (new_query_) {
     absl::StatusOr<Offsets> starting = source_->StartingOffsets();
     if (!starting.ok()) return starting.status();
-    for (const auto& [partition, offset] : *starting) progress_.partitions[partition].next_offset = offset;
+    for (const auto& [partition, offset] : *starting)
+      progress_.partitions[partition].next_offset = offset;
   } else {
     std::map<TopicPartition, LastRecord> last_records;
-    for (const auto& [partition, state] : progress_.partitions) last_records[partition] = state.last;
+    for (const auto& [partition, state] : progress_.partitions)
+      last_records[partition] = state.last;
     absl::StatusOr<std::vector<DataLoss>> losses = source_->CheckIdentity(last_records);
     if (!losses.ok()) return losses.status();
     if (absl::Status status = JudgeLosses(*losses, ""); !status.ok()) return status;
@@ -165,17 +183,21 @@ absl::Status QueryExecution::OpenSource() {
 
 absl::Status QueryExecution::OpenSink() {
   if (sink_ == nullptr) {
-    absl::StatusOr<std::unique_ptr<Sink>> sink = options_.output.make(SinkRequest{bound_.delete_column});
+    absl::StatusOr<std::unique_ptr<Sink>> sink =
+        options_.output.make(SinkRequest{bound_.delete_column});
     if (!sink.ok()) return sink.status();
     sink_ = *std::move(sink);
     cancel_sink_ = sink_.get();
   }
-  SinkContext context{progress_.query_id, bound_.sink, *bound_.output, bound_.key_columns, bound_.mode};
+  SinkContext context{progress_.query_id, bound_.sink, *bound_.output, bound_.key_columns,
+                      bound_.mode};
   if (absl::Status status = sink_->Open(context); !status.ok()) return status;
-  // The checkpoint of a new query is made when source and sink are known to fit it, and before anything is read.
+  // The checkpoint of a new query is made when source and sink are known to fit it, and before
+  // anything is read.
   if (new_query_ && checkpoint_->progress().query_id.empty()) {
     Offsets starting;
-    for (const auto& [partition, state] : progress_.partitions) starting[partition] = state.next_offset;
+    for (const auto& [partition, state] : progress_.partitions)
+      starting[partition] = state.next_offset;
     absl::Status status = checkpoint_->Create(progress_.query_id, bound_.fingerprint, starting);
     if (!status.ok()) return status;
     progress_ = checkpoint_->progress();
@@ -192,18 +214,21 @@ absl::Status QueryExecution::CheckMarker() {
   const std::optional<SinkMarker>& marker = *read;
   const std::optional<BatchPlan>& pending = checkpoint_->pending();
   const auto refuse = [&](std::string what) {
-    return absl::FailedPreconditionError(fmt::format(
-        "the checkpoint {} and the sink {} do not belong together: {}; use the checkpoint that wrote this sink, or a new "
-        "checkpoint and an empty sink",
-        options_.checkpoint.description, sink_->description(), what));
+    return absl::FailedPreconditionError(
+        fmt::format("the checkpoint {} and the sink {} do not belong together: {}; use the "
+                    "checkpoint that wrote this sink, or a new "
+                    "checkpoint and an empty sink",
+                    options_.checkpoint.description, sink_->description(), what));
   };
   if (!marker.has_value()) {
     if (pending.has_value()) {
-      return refuse(fmt::format("batch {} is under way, but the sink knows nothing of this query", pending->batch_id));
+      return refuse(fmt::format("batch {} is under way, but the sink knows nothing of this query",
+                                pending->batch_id));
     }
     if (progress_.batch_id >= 0) {
       options_.logger->Log(LogLevel::kWarning, "sink_without_marker",
-                           {{"sink", sink_->description()}, {"committed_batch", std::to_string(progress_.batch_id)}});
+                           {{"sink", sink_->description()},
+                            {"committed_batch", std::to_string(progress_.batch_id)}});
     }
     SinkMarker first;
     first.query_id = progress_.query_id;
@@ -213,18 +238,21 @@ absl::Status QueryExecution::CheckMarker() {
     return sink_->WriteMarker(first);
   }
   if (marker->epoch > progress_.epoch) {
-    return refuse(fmt::format("the sink is at epoch {}, the checkpoint at {}", marker->epoch, progress_.epoch));
+    return refuse(fmt::format("the sink is at epoch {}, the checkpoint at {}", marker->epoch,
+                              progress_.epoch));
   }
   if (marker->epoch < progress_.epoch) return absl::OkStatus();
   if (marker->batch_id < progress_.batch_id) {
-    return refuse(fmt::format("the sink holds batches up to {}, the checkpoint has committed {}", marker->batch_id,
-                              progress_.batch_id));
+    return refuse(fmt::format("the sink holds batches up to {}, the checkpoint has committed {}",
+                              marker->batch_id, progress_.batch_id));
   }
-  if (marker->batch_id > progress_.batch_id + 1 || (marker->batch_id == progress_.batch_id + 1 && !pending.has_value())) {
-    return refuse(fmt::format("the sink holds batches up to {}, the checkpoint only {}", marker->batch_id,
-                              progress_.batch_id));
+  if (marker->batch_id > progress_.batch_id + 1 ||
+      (marker->batch_id == progress_.batch_id + 1 && !pending.has_value())) {
+    return refuse(fmt::format("the sink holds batches up to {}, the checkpoint only {}",
+                              marker->batch_id, progress_.batch_id));
   }
-  if (pending.has_value() && marker->batch_id == pending->batch_id && marker->plan_hash != pending->Hash()) {
+  if (pending.has_value() && marker->batch_id == pending->batch_id &&
+      marker->plan_hash != pending->Hash()) {
     return refuse(fmt::format("the sink holds batch {} from another plan", marker->batch_id));
   }
   return absl::OkStatus();
@@ -244,7 +272,8 @@ absl::Status QueryExecution::Reload() {
   return absl::OkStatus();
 }
 
-// ---- A batch --------------------------------------------------------------------------------------------------------------
+// ---- A batch
+// --------------------------------------------------------------------------------------------------------------
 
 absl::StatusOr<bool> QueryExecution::RunBatch() {
   if (reload_) {
@@ -297,15 +326,20 @@ void QueryExecution::LogPlan() {
 std::vector<AvailableRange> QueryExecution::BoundByTrigger(std::vector<AvailableRange> available) {
   if (!bound_.trigger.ends()) return available;
   if (!final_offsets_.has_value()) final_offsets_ = EndOffsets(available);
-  std::erase_if(available, [this](const AvailableRange& range) { return !final_offsets_->contains(range.partition); });
-  for (AvailableRange& range : available) range.end = std::min(range.end, (*final_offsets_)[range.partition]);
+  std::erase_if(available, [this](const AvailableRange& range) {
+    return !final_offsets_->contains(range.partition);
+  });
+  for (AvailableRange& range : available)
+    range.end = std::min(range.end, (*final_offsets_)[range.partition]);
   return available;
 }
 
 int64_t QueryExecution::RowLimit() const {
   if (bound_.trigger.kind == Trigger::Kind::kOnce) return sizer_.MemoryRows();
-  if (options_.max_offsets_per_trigger > 0) return std::min(options_.max_offsets_per_trigger, sizer_.MemoryRows());
-  return bound_.trigger.kind == Trigger::Kind::kInterval ? sizer_.MemoryRows() : sizer_.TargetRows();
+  if (options_.max_offsets_per_trigger > 0)
+    return std::min(options_.max_offsets_per_trigger, sizer_.MemoryRows());
+  return bound_.trigger.kind == Trigger::Kind::kInterval ? sizer_.MemoryRows()
+                                                         : sizer_.TargetRows();
 }
 
 absl::StatusOr<bool> QueryExecution::PlanBatch() {
@@ -324,7 +358,9 @@ absl::StatusOr<bool> QueryExecution::PlanBatch() {
     replay_pending_ = false;
     return true;
   }
-  if (absl::Status status = JudgeLosses(FindLosses(progress_.partitions, batch_->latest), ""); !status.ok()) return status;
+  if (absl::Status status = JudgeLosses(FindLosses(progress_.partitions, batch_->latest), "");
+      !status.ok())
+    return status;
 
   BatchPlan& plan = batch_->plan;
   plan.batch_id = progress_.batch_id + 1;
@@ -332,14 +368,16 @@ absl::StatusOr<bool> QueryExecution::PlanBatch() {
   plan.time_us = absl::ToUnixMicros(batch_->report.timestamp);
   const std::vector<PlannedRange> everything = PlanRanges(progress_.partitions, available, 0);
   const int64_t limit = RowLimit();
-  plan.ranges = limit == INT64_MAX ? everything : PlanRanges(progress_.partitions, available, limit);
+  plan.ranges =
+      limit == INT64_MAX ? everything : PlanRanges(progress_.partitions, available, limit);
   was_cut_ = plan.ranges != everything;
 
   std::set<TopicPartition> idle;
   if (bound_.watermark.has_value() && bound_.watermark->per_partition) {
     for (const auto& [partition, state] : progress_.partitions) {
       const auto seen = last_data_.find(partition);
-      const absl::Duration silent = polled - (seen == last_data_.end() ? start_time_ : seen->second);
+      const absl::Duration silent =
+          polled - (seen == last_data_.end() ? start_time_ : seen->second);
       if (silent >= bound_.watermark->idle_timeout) idle.insert(partition);
     }
     for (const PlannedRange& range : everything) idle.erase(range.partition);
@@ -349,8 +387,9 @@ absl::StatusOr<bool> QueryExecution::PlanBatch() {
   plan.watermark_us = NextWatermark(progress_, bound_.watermark, idle);
 
   if (plan.ranges.empty()) {
-    const bool for_watermark = bound_.aggregation != nullptr && bound_.mode != OutputMode::kComplete &&
-                               bound_.trigger.kind != Trigger::Kind::kOnce && plan.watermark_us > plan.late_watermark_us;
+    const bool for_watermark =
+        bound_.aggregation != nullptr && bound_.mode != OutputMode::kComplete &&
+        bound_.trigger.kind != Trigger::Kind::kOnce && plan.watermark_us > plan.late_watermark_us;
     if (!for_watermark) return false;
   }
   batch_->to_read = plan.ranges;
@@ -371,7 +410,8 @@ absl::Status QueryExecution::ReplayBatch() {
   if (sink_->exactly_once()) {
     absl::StatusOr<std::optional<SinkMarker>> marker = sink_->ReadMarker();
     if (!marker.ok()) return marker.status();
-    if (marker->has_value() && (*marker)->epoch == plan.epoch && (*marker)->batch_id == plan.batch_id) {
+    if (marker->has_value() && (*marker)->epoch == plan.epoch &&
+        (*marker)->batch_id == plan.batch_id) {
       batch_->written = **marker;
     }
     holds = fmt::format("the sink {} it", batch_->written.has_value() ? "holds" : "has nothing of");
@@ -389,7 +429,8 @@ absl::Status QueryExecution::ReplayBatch() {
     }
     const AvailableRange& now = found->second;
     if (now.begin > range.start) {
-      losses.push_back({range.partition, range.start, std::min(now.begin, range.end), "offsets aged out"});
+      losses.push_back(
+          {range.partition, range.start, std::min(now.begin, range.end), "offsets aged out"});
     }
     if (now.end < range.end) {
       losses.push_back({range.partition, std::max(range.start, now.end), range.end,
@@ -402,16 +443,19 @@ absl::Status QueryExecution::ReplayBatch() {
   return JudgeLosses(losses, fmt::format("; batch {} was under way, {}", plan.batch_id, holds));
 }
 
-absl::Status QueryExecution::JudgeLosses(const std::vector<DataLoss>& losses, const std::string& advice) {
+absl::Status QueryExecution::JudgeLosses(const std::vector<DataLoss>& losses,
+                                         const std::string& advice) {
   for (const DataLoss& loss : losses) {
-    const std::string what = fmt::format("{}: wanted offset {}, available from {}: {}{}", PartitionText(loss.partition),
-                                         loss.wanted, loss.available, loss.reason, advice);
+    const std::string what =
+        fmt::format("{}: wanted offset {}, available from {}: {}{}", PartitionText(loss.partition),
+                    loss.wanted, loss.available, loss.reason, advice);
     if (options_.fail_on_data_loss) {
-      return absl::OutOfRangeError(
-          fmt::format("data was lost: {}; to go on without it use --fail-on-data-loss false", what));
+      return absl::OutOfRangeError(fmt::format(
+          "data was lost: {}; to go on without it use --fail-on-data-loss false", what));
     }
     options_.logger->Log(LogLevel::kWarning, "data_loss", {{"what", what}});
-    if (batch_.has_value()) batch_->lost_offsets += std::max<int64_t>(0, loss.available - loss.wanted);
+    if (batch_.has_value())
+      batch_->lost_offsets += std::max<int64_t>(0, loss.available - loss.wanted);
     const auto position = progress_.partitions.find(loss.partition);
     if (position == progress_.partitions.end()) continue;
     if (loss.reason == "the partition is gone") {
@@ -428,7 +472,8 @@ absl::Status QueryExecution::ReadRows() {
   const absl::Duration started = options_.clock->Monotonic();
   const BatchPlan& plan = batch_->plan;
   if (dead_letters_ != nullptr) {
-    if (absl::Status status = dead_letters_->Begin(plan.epoch, plan.batch_id); !status.ok()) return status;
+    if (absl::Status status = dead_letters_->Begin(plan.epoch, plan.batch_id); !status.ok())
+      return status;
   }
   row_path_->Begin(plan);
   std::map<TopicPartition, LastRecord> last_records;
@@ -439,14 +484,18 @@ absl::Status QueryExecution::ReadRows() {
     // A batch that the sink has already must come out the same.
     const bool may_cut = !batch_->written.has_value();
     while (true) {
-      if (cancelled_) return absl::CancelledError("stopped while reading a batch; it runs again at the next start");
+      if (cancelled_)
+        return absl::CancelledError(
+            "stopped while reading a batch; it runs again at the next start");
       absl::StatusOr<std::optional<RawRecords>> chunk = source_->Read(kReadTimeout);
       if (absl::IsUnavailable(chunk.status())) {
         // Nothing is wrong with what was read so far: reading goes on when the source is back.
         if (options_.clock->Monotonic() - last_read >= options_.give_up_after) {
-          return absl::AbortedError(fmt::format("given up: {}", std::string(chunk.status().message())));
+          return absl::AbortedError(
+              fmt::format("given up: {}", std::string(chunk.status().message())));
         }
-        options_.logger->Log(LogLevel::kWarning, "waiting", {{"reason", std::string(chunk.status().message())}});
+        options_.logger->Log(LogLevel::kWarning, "waiting",
+                             {{"reason", std::string(chunk.status().message())}});
         continue;
       }
       if (!chunk.ok()) return chunk.status();
@@ -508,7 +557,8 @@ void QueryExecution::FinishProgress(const std::map<TopicPartition, LastRecord>& 
     for (const AvailableRange& now : batch_->latest) {
       if (now.partition == range.partition) partition.next_offset = std::min(range.end, now.end);
     }
-    if (const auto last = last_records.find(range.partition); last != last_records.end()) partition.last = last->second;
+    if (const auto last = last_records.find(range.partition); last != last_records.end())
+      partition.last = last->second;
   }
   for (const auto& [partition, time] : batch_->stats.max_event_time_us) {
     int64_t& known = after.partitions[partition].max_event_time_us;
@@ -523,7 +573,8 @@ std::unique_ptr<RowStream> QueryExecution::Rows() {
   switch (bound_.mode) {
     case OutputMode::kAppend:
       if (watermark == kNoWatermark) return NoRows();
-      return AggregateRows([=] { return aggregation->Scan(INT64_MIN, watermark); }, &bound_.result_transforms);
+      return AggregateRows([=] { return aggregation->Scan(INT64_MIN, watermark); },
+                           &bound_.result_transforms);
     case OutputMode::kUpdate:
       return AggregateRows([=] { return aggregation->Touched(); }, &bound_.result_transforms);
     case OutputMode::kComplete:
@@ -540,12 +591,15 @@ absl::Status QueryExecution::CompareWithSink(RowStream& rows) {
     if (!next.ok()) return next.status();
     if (*next == nullptr) break;
   }
-  if (written.row_count == rows.row_count() && written.rows_hash == rows.rows_hash()) return absl::OkStatus();
-  const std::string what =
-      fmt::format("batch {} came out differently when it ran again: the sink {} holds {} rows of it, now there are {}",
-                  written.batch_id, sink_->description(), written.row_count, rows.row_count());
+  if (written.row_count == rows.row_count() && written.rows_hash == rows.rows_hash())
+    return absl::OkStatus();
+  const std::string what = fmt::format(
+      "batch {} came out differently when it ran again: the sink {} holds {} rows of it, now there "
+      "are {}",
+      written.batch_id, sink_->description(), written.row_count, rows.row_count());
   if (options_.fail_on_data_loss) {
-    return absl::OutOfRangeError(what + "; to go on with what the sink holds use --fail-on-data-loss false");
+    return absl::OutOfRangeError(
+        what + "; to go on with what the sink holds use --fail-on-data-loss false");
   }
   options_.logger->Log(LogLevel::kWarning, "batch_differs", {{"what", what}});
   return absl::OkStatus();
@@ -579,9 +633,11 @@ absl::Status QueryExecution::CommitState() {
     Progress::State state;
     state.rows_updated = table_->groups_touched();
     state.rows_removed = table_->groups_total();
-    if (absl::Status status = table_->AppendWrites(closed_upto, writes.get()); !status.ok()) return status;
+    if (absl::Status status = table_->AppendWrites(closed_upto, writes.get()); !status.ok())
+      return status;
     const size_t groups = static_cast<size_t>(std::max<int64_t>(1, table_->groups_in_memory()));
-    batch_bytes += table_->memory_bytes() / groups * static_cast<size_t>(state.rows_updated) + writes->byte_size();
+    batch_bytes += table_->memory_bytes() / groups * static_cast<size_t>(state.rows_updated) +
+                   writes->byte_size();
     table_->Committed(closed_upto);
     state.rows_total = table_->groups_total();
     state.rows_removed = std::max<int64_t>(0, state.rows_removed - state.rows_total);
@@ -592,7 +648,8 @@ absl::Status QueryExecution::CommitState() {
     return checkpoint_->Commit(after, std::move(writes));
   });
   progress_ = batch_->after;
-  sizer_.Observe(batch_->stats.records, absl::ToDoubleSeconds(options_.clock->Monotonic() - batch_->started),
+  sizer_.Observe(batch_->stats.records,
+                 absl::ToDoubleSeconds(options_.clock->Monotonic() - batch_->started),
                  static_cast<int64_t>(batch_bytes));
   batch_->report.durations.commit_offsets = options_.clock->Monotonic() - started;
   committing_ = std::move(batch_);
@@ -600,14 +657,17 @@ absl::Status QueryExecution::CommitState() {
 
   const size_t limit = TableBytesLimit(options_.memory_limit);
   const bool over = table_ != nullptr && table_->memory_bytes() > limit;
-  const bool snapshot = options_.snapshot_every > 0 && (progress_.batch_id + 1) % options_.snapshot_every == 0;
+  const bool snapshot =
+      options_.snapshot_every > 0 && (progress_.batch_id + 1) % options_.snapshot_every == 0;
   if (!over && !snapshot) return absl::OkStatus();
   // Groups leave memory, and the store is copied, when the store has them.
   if (absl::Status status = Settle(); !status.ok()) return status;
   if (over) table_->Evict(limit / 4 * 3);
   if (snapshot) {
-    if (absl::Status status = checkpoint_->store().Snapshot(progress_.batch_id, kSnapshotsKept); !status.ok()) {
-      options_.logger->Log(LogLevel::kWarning, "snapshot_failed", {{"reason", std::string(status.message())}});
+    if (absl::Status status = checkpoint_->store().Snapshot(progress_.batch_id, kSnapshotsKept);
+        !status.ok()) {
+      options_.logger->Log(LogLevel::kWarning, "snapshot_failed",
+                           {{"reason", std::string(status.message())}});
     }
   }
   return absl::OkStatus();
@@ -631,8 +691,10 @@ void QueryExecution::Report() {
   const absl::Duration spent = now - std::max(batch.started, last_batch_end_);
   const double busy = absl::ToDoubleSeconds(spent);
   report.processed_rows_per_second = busy <= 0 ? 0 : static_cast<double>(stats.records) / busy;
-  const double since_last = last_batch_at_.has_value() ? absl::ToDoubleSeconds(batch.started - *last_batch_at_) : 0;
-  report.input_rows_per_second = since_last <= 0 ? 0 : static_cast<double>(stats.records) / since_last;
+  const double since_last =
+      last_batch_at_.has_value() ? absl::ToDoubleSeconds(batch.started - *last_batch_at_) : 0;
+  report.input_rows_per_second =
+      since_last <= 0 ? 0 : static_cast<double>(stats.records) / since_last;
   last_batch_at_ = batch.started;
   last_batch_end_ = now;
   if (bound_.watermark.has_value()) {
@@ -642,7 +704,8 @@ void QueryExecution::Report() {
     if (stats.event_time.count > 0) {
       times.min_us = stats.event_time.min;
       times.max_us = stats.event_time.max;
-      times.avg_us = static_cast<int64_t>(stats.event_time.sum / static_cast<double>(stats.event_time.count));
+      times.avg_us =
+          static_cast<int64_t>(stats.event_time.sum / static_cast<double>(stats.event_time.count));
     }
     report.event_time = times;
   }
@@ -652,9 +715,11 @@ void QueryExecution::Report() {
     report.state->rows_without_event_time = stats.null_event_time_rows;
   }
   report.source.description = source_->description();
-  for (const auto& [partition, state] : batch.after.partitions) report.source.end[partition] = state.next_offset;
+  for (const auto& [partition, state] : batch.after.partitions)
+    report.source.end[partition] = state.next_offset;
   report.source.start = report.source.end;
-  for (const PlannedRange& range : batch.plan.ranges) report.source.start[range.partition] = range.start;
+  for (const PlannedRange& range : batch.plan.ranges)
+    report.source.start[range.partition] = range.start;
   report.source.latest = EndOffsets(batch.latest);
   report.source.bad = stats.bad;
   report.source.lost_offsets = batch.lost_offsets;
@@ -672,14 +737,19 @@ size_t QueryExecution::TableBytes() const { return table_ == nullptr ? 0 : table
 int ExitCode(const absl::Status& status, bool planned) {
   switch (status.code()) {
     case absl::StatusCode::kOk:
-    case absl::StatusCode::kCancelled: return 0;
+    case absl::StatusCode::kCancelled:
+      return 0;
     case absl::StatusCode::kInvalidArgument:
     case absl::StatusCode::kNotFound:
-    case absl::StatusCode::kPermissionDenied: return planned ? 1 : 2;
-    case absl::StatusCode::kOutOfRange: return 3;
+    case absl::StatusCode::kPermissionDenied:
+      return planned ? 1 : 2;
+    case absl::StatusCode::kOutOfRange:
+      return 3;
     case absl::StatusCode::kDataLoss:
-    case absl::StatusCode::kFailedPrecondition: return 4;
-    default: return 1;
+    case absl::StatusCode::kFailedPrecondition:
+      return 4;
+    default:
+      return 1;
   }
 }
 

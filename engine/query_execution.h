@@ -24,33 +24,39 @@
 
 namespace tidemark {
 
-/// A query, step by step: the batch protocol of design, section 4, without a thread or a trigger of its own (StreamingQuery has
-/// those; the test kit steps it by hand).
+/// A query, step by step: the batch protocol of design, section 4, without a thread or a trigger of
+/// its own (StreamingQuery has those; the test kit steps it by hand).
 ///
-/// One thread calls Start until it is OK, then RunBatch for ever; after an error that is_transient, the same call again goes on
-/// from where it was. Cancel may be called from any thread.
+/// One thread calls Start until it is OK, then RunBatch for ever; after an error that is_transient,
+/// the same call again goes on from where it was. Cancel may be called from any thread.
 class QueryExecution {
  public:
   /// Binds the plan. InvalidArgument lists the plan's mistakes. Opens nothing.
-  static absl::StatusOr<std::unique_ptr<QueryExecution>> Create(const Query& query, QueryOptions options);
+  static absl::StatusOr<std::unique_ptr<QueryExecution>> Create(const Query& query,
+                                                                QueryOptions options);
   ~QueryExecution();
 
-  /// Opens checkpoint, source and sink, and checks that they belong together. A new query's starting offsets are committed.
+  /// Opens checkpoint, source and sink, and checks that they belong together. A new query's
+  /// starting offsets are committed.
   absl::Status Start();
-  /// Runs the next batch, if there is something to do: false if not. Where there is more to read already (was_cut), the batch's
-  /// commit goes on beside the next call, which waits for it before its sink gets anything; Settle waits for it at once.
+  /// Runs the next batch, if there is something to do: false if not. Where there is more to read
+  /// already (was_cut), the batch's commit goes on beside the next call, which waits for it before
+  /// its sink gets anything; Settle waits for it at once.
   absl::StatusOr<bool> RunBatch();
-  /// Returns when the batches run so far are durable and reported. Transient errors as those of RunBatch.
+  /// Returns when the batches run so far are durable and reported. Transient errors as those of
+  /// RunBatch.
   absl::Status Settle();
   /// The query ended by itself.
   absl::Status Finish();
-  /// Calls in progress return Cancelled soon: at once while reading, after `Cancel(true)` also while the sink is being written.
+  /// Calls in progress return Cancelled soon: at once while reading, after `Cancel(true)` also
+  /// while the sink is being written.
   void Cancel(bool sink_too);
 
   const BoundPlan& plan() const { return bound_; }
   /// The last batch left something unread because of a bound: run again at once.
   bool was_cut() const { return was_cut_; }
-  /// True once a batch was planned or resumed: what InvalidArgument means then (exit 1 instead of 2).
+  /// True once a batch was planned or resumed: what InvalidArgument means then (exit 1 instead of
+  /// 2).
   bool planned() const { return planned_; }
   /// Valid after Start.
   const QueryProgress& progress() const { return progress_; }
@@ -58,21 +64,24 @@ class QueryExecution {
   const std::optional<Progress>& last_progress() const { return last_progress_; }
 
   static bool is_transient(const absl::Status& status) {
-    return status.code() == absl::StatusCode::kUnavailable || status.code() == absl::StatusCode::kResourceExhausted;
+    return status.code() == absl::StatusCode::kUnavailable ||
+           status.code() == absl::StatusCode::kResourceExhausted;
   }
 
  private:
-  // What a batch in the making has, until it is committed. It then stays as `committing_` until that is durable.
+  // What a batch in the making has, until it is committed. It then stays as `committing_` until
+  // that is durable.
   struct Batch {
     BatchPlan plan;
-    std::vector<PlannedRange> to_read;    ///< the plan's ranges, less what a re-run finds to be gone
-    std::optional<SinkMarker> written;    ///< a re-run whose batch the sink has already: what it holds
-    std::vector<AvailableRange> latest;   ///< what there was when it was planned
-    QueryProgress after;                  ///< what the commit will write
+    std::vector<PlannedRange> to_read;  ///< the plan's ranges, less what a re-run finds to be gone
+    std::optional<SinkMarker>
+        written;  ///< a re-run whose batch the sink has already: what it holds
+    std::vector<AvailableRange> latest;  ///< what there was when it was planned
+    QueryProgress after;                 ///< what the commit will write
     BatchStats stats;
     int64_t lost_offsets = 0;
-    bool rows_ready = false;              ///< read, aggregated: only sink and commit are left
-    bool in_sink = false;                 ///< the sink has it: only the commit is left
+    bool rows_ready = false;  ///< read, aggregated: only sink and commit are left
+    bool in_sink = false;     ///< the sink has it: only the commit is left
     Progress report;
     absl::Duration started;
   };
@@ -105,7 +114,8 @@ class QueryExecution {
   QueryOptions options_;
   const std::string run_id_;
 
-  std::unique_ptr<Checkpoint> checkpoint_;  ///< after Start used by committer_ only, but for its store's reads
+  std::unique_ptr<Checkpoint>
+      checkpoint_;  ///< after Start used by committer_ only, but for its store's reads
   std::unique_ptr<WindowTable> table_;
   std::unique_ptr<DeadLetterWriter> dead_letters_;
   std::unique_ptr<RowPath> row_path_;
@@ -115,15 +125,18 @@ class QueryExecution {
   bool new_query_ = false;
   bool source_open_ = false;
   bool sink_open_ = false;
-  bool reload_ = false;  ///< the tables and the store in memory cannot be trusted: open the store again first
+  bool reload_ =
+      false;  ///< the tables and the store in memory cannot be trusted: open the store again first
 
   QueryProgress progress_;  ///< the committed progress; positions moved past losses
-  std::map<TopicPartition, absl::Duration> last_data_;  ///< monotonic time of a partition's last record
+  std::map<TopicPartition, absl::Duration>
+      last_data_;  ///< monotonic time of a partition's last record
   absl::Duration start_time_;
   std::optional<Offsets> final_offsets_;  ///< where available-now and once end
   std::optional<Batch> batch_;
   std::optional<Batch> committing_;
-  bool replay_pending_ = false;  ///< the checkpoint holds a plan past its committed batch, which must run first
+  bool replay_pending_ =
+      false;  ///< the checkpoint holds a plan past its committed batch, which must run first
   BatchSizer sizer_;
   bool was_cut_ = false;
   bool planned_ = false;
@@ -136,7 +149,8 @@ class QueryExecution {
   std::atomic<Sink*> cancel_sink_{nullptr};
 };
 
-/// The exit code of a program whose query ended with `status` (design, section 6). `planned`: QueryExecution::planned.
+/// The exit code of a program whose query ended with `status` (design, section 6). `planned`:
+/// QueryExecution::planned.
 int ExitCode(const absl::Status& status, bool planned);
 
 }  // namespace tidemark

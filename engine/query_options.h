@@ -27,10 +27,11 @@ struct SourceRequest {
   std::string query_id;
   std::optional<Offsets> committed;  ///< the checkpoint's offsets; nothing for a new query
   size_t queue_bytes = 0;            ///< for records fetched ahead
-  Offsets planned;                   ///< where a batch that was planned before the restart, and not finished, ends
+  Offsets planned;  ///< where a batch that was planned before the restart, and not finished, ends
 };
 
-/// Where rows come from: how to make the source, and its part of the fingerprint. Made by the functions in connectors.h.
+/// Where rows come from: how to make the source, and its part of the fingerprint. Made by the
+/// functions in connectors.h.
 struct Input {
   std::string fingerprint;  ///< `kafka`, `embedded seed=7`, `memory`
   std::function<absl::StatusOr<std::unique_ptr<Source>>(const SourceRequest&)> make;
@@ -50,7 +51,9 @@ struct Output {
 /// Where offsets and state are kept.
 struct CheckpointLocation {
   std::string description;  ///< the folder, as messages show it
-  std::function<absl::StatusOr<std::unique_ptr<CheckpointStore>>(size_t memory_bytes, bool* created)> open;
+  std::function<absl::StatusOr<std::unique_ptr<CheckpointStore>>(size_t memory_bytes,
+                                                                 bool* created)>
+      open;
 };
 
 /// Everything about running a query that is not its plan.
@@ -72,8 +75,9 @@ struct QueryOptions {
   int snapshot_every = 100;  ///< batches; 0: never
   absl::Duration give_up_after = absl::InfiniteDuration();
 
-  std::shared_ptr<Clock> clock;    ///< null: the machine's. Shared with the test that moves it.
-  std::shared_ptr<Logger> logger;  ///< null: standard error. Shared with the program that logs elsewhere.
+  std::shared_ptr<Clock> clock;  ///< null: the machine's. Shared with the test that moves it.
+  std::shared_ptr<Logger>
+      logger;  ///< null: standard error. Shared with the program that logs elsewhere.
   /// Called after each batch, from the query's thread.
   std::function<void(const Progress&)> on_progress;
 };

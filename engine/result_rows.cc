@@ -81,10 +81,13 @@ class AggregateRowStream : public RowStream {
 
 std::unique_ptr<RowStream> NoRows() { return KeptRows(nullptr); }
 
-std::unique_ptr<RowStream> KeptRows(const std::vector<RowBatch>* rows) { return std::make_unique<KeptRowStream>(rows); }
+std::unique_ptr<RowStream> KeptRows(const std::vector<RowBatch>* rows) {
+  return std::make_unique<KeptRowStream>(rows);
+}
 
-std::unique_ptr<RowStream> AggregateRows(std::function<std::unique_ptr<ResultCursor>()> open,
-                                         const std::vector<std::unique_ptr<Transform>>* transforms) {
+std::unique_ptr<RowStream> AggregateRows(
+    std::function<std::unique_ptr<ResultCursor>()> open,
+    const std::vector<std::unique_ptr<Transform>>* transforms) {
   return std::make_unique<AggregateRowStream>(std::move(open), transforms);
 }
 

@@ -19,8 +19,9 @@ std::unique_ptr<RowStream> NoRows();
 /// Rows kept in memory.
 std::unique_ptr<RowStream> KeptRows(const std::vector<RowBatch>* rows);
 
-/// Results of an aggregate, passed through the steps after it. An expression that fails there is InvalidArgument naming the
-/// group and the expression. `open` makes the cursor: once, and again for each rewind.
+/// Results of an aggregate, passed through the steps after it. An expression that fails there is
+/// InvalidArgument naming the group and the expression. `open` makes the cursor: once, and again
+/// for each rewind.
 std::unique_ptr<RowStream> AggregateRows(std::function<std::unique_ptr<ResultCursor>()> open,
                                          const std::vector<std::unique_ptr<Transform>>* transforms);
 

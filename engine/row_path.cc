@@ -8,16 +8,18 @@ namespace tidemark {
 namespace {
 
 absl::Status BadRecordFailure(const RawRecords& chunk, const BadRecord& bad) {
-  return absl::InvalidArgumentError(fmt::format(
-      "bad record: topic {} partition {} offset {}: {}: {}; to go on without such records use --bad-records dead-letter, drop "
-      "or null",
-      chunk.topic, chunk.partition, chunk.records[bad.index].offset, BadReasonName(bad.reason), bad.detail));
+  return absl::InvalidArgumentError(
+      fmt::format("bad record: topic {} partition {} offset {}: {}: {}; to go on without such "
+                  "records use --bad-records dead-letter, drop "
+                  "or null",
+                  chunk.topic, chunk.partition, chunk.records[bad.index].offset,
+                  BadReasonName(bad.reason), bad.detail));
 }
 
 }  // namespace
 
-RowPath::RowPath(const BoundPlan* plan, BadRecordPolicy policy, DeadLetterWriter* dead_letters, int threads,
-                 size_t queue_bytes)
+RowPath::RowPath(const BoundPlan* plan, BadRecordPolicy policy, DeadLetterWriter* dead_letters,
+                 int threads, size_t queue_bytes)
     : bound_(*plan), policy_(policy), dead_letters_(dead_letters), queue_bytes_limit_(queue_bytes) {
   for (int i = 0; i < std::max(1, threads); ++i) {
     // Planning made a decoder of this format already: it cannot fail here.
@@ -48,7 +50,9 @@ void RowPath::Begin(const BatchPlan& plan) {
 
 absl::Status RowPath::Add(RawRecords chunk) {
   std::unique_lock<std::mutex> lock(mutex_);
-  room_.wait(lock, [this] { return !failure_.ok() || queue_.empty() || queued_bytes_ < queue_bytes_limit_; });
+  room_.wait(lock, [this] {
+    return !failure_.ok() || queue_.empty() || queued_bytes_ < queue_bytes_limit_;
+  });
   if (!failure_.ok()) return failure_;
   queued_bytes_ += chunk.bytes;
   queue_.push_back(std::move(chunk));
@@ -100,7 +104,8 @@ void RowPath::Work(Decoder* decoder) {
     lock.lock();
     queued_bytes_ -= std::min<size_t>(bytes, queued_bytes_);
     --busy_;
-    // Of several failures the one of the earliest chunk is told, so that it reads the same each time.
+    // Of several failures the one of the earliest chunk is told, so that it reads the same each
+    // time.
     if (!status.ok() && (failure_.ok() || key < failed_at_)) {
       failure_ = std::move(status);
       failed_at_ = key;
@@ -118,8 +123,10 @@ absl::Status RowPath::Process(const RawRecords& chunk, Decoder* decoder) {
   if (absl::Status status = RejectRecords(chunk, bad, &stats); !status.ok()) return status;
 
   ChunkStats chunk_stats;
-  for (const std::unique_ptr<Transform>& transform : bound_.transforms) transform->Apply(&batch, &chunk_stats);
-  if (absl::Status status = RejectRecords(chunk, chunk_stats.failed, &stats); !status.ok()) return status;
+  for (const std::unique_ptr<Transform>& transform : bound_.transforms)
+    transform->Apply(&batch, &chunk_stats);
+  if (absl::Status status = RejectRecords(chunk, chunk_stats.failed, &stats); !status.ok())
+    return status;
   stats.event_time = chunk_stats.event_time;
   if (chunk_stats.event_time.watermark_max != INT64_MIN) {
     stats.max_event_time_us[{chunk.topic, chunk.partition}] = chunk_stats.event_time.watermark_max;
@@ -154,14 +161,16 @@ absl::Status RowPath::Keep(const RawRecords& chunk, const RowBatch& batch, Batch
   return absl::OkStatus();
 }
 
-absl::Status RowPath::RejectRecords(const RawRecords& chunk, const std::vector<BadRecord>& bad, BatchStats* stats) {
+absl::Status RowPath::RejectRecords(const RawRecords& chunk, const std::vector<BadRecord>& bad,
+                                    BatchStats* stats) {
   for (const BadRecord& record : bad) {
     ++stats->bad[record.reason];
     if (record.reason == BadReason::kNullValue) continue;
     if (policy_ == BadRecordPolicy::kFail) return BadRecordFailure(chunk, record);
     if (policy_ != BadRecordPolicy::kDeadLetter) continue;
     std::lock_guard<std::mutex> lock(dead_letters_mutex_);
-    if (absl::Status status = dead_letters_->Write(chunk, record, batch_time_); !status.ok()) return status;
+    if (absl::Status status = dead_letters_->Write(chunk, record, batch_time_); !status.ok())
+      return status;
   }
   return absl::OkStatus();
 }

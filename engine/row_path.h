@@ -28,26 +28,31 @@ struct BatchStats {
   int64_t late_rows = 0;
   int64_t null_event_time_rows = 0;
   EventTimeStats event_time;
-  std::map<TopicPartition, int64_t> max_event_time_us;  ///< of the times that may move the watermark, by partition
+  std::map<TopicPartition, int64_t>
+      max_event_time_us;  ///< of the times that may move the watermark, by partition
 };
 
-/// From records to groups (or to rows, in a pipeline without an aggregate): `threads` workers decode, transform and apply chunks
-/// that one thread hands in. What comes out depends on the chunks alone, never on the threads.
+/// From records to groups (or to rows, in a pipeline without an aggregate): `threads` workers
+/// decode, transform and apply chunks that one thread hands in. What comes out depends on the
+/// chunks alone, never on the threads.
 ///
-/// One thread calls Begin, Add for each chunk, then Finish (or Abandon); the workers live as long as the object.
+/// One thread calls Begin, Add for each chunk, then Finish (or Abandon); the workers live as long
+/// as the object.
 class RowPath {
  public:
-  /// `plan` and `dead_letters` (which may be null) outlive the row path. The bytes of chunks waiting for a worker stay below
-  /// `queue_bytes`, but for one chunk.
-  RowPath(const BoundPlan* plan, BadRecordPolicy policy, DeadLetterWriter* dead_letters, int threads, size_t queue_bytes);
+  /// `plan` and `dead_letters` (which may be null) outlive the row path. The bytes of chunks
+  /// waiting for a worker stay below `queue_bytes`, but for one chunk.
+  RowPath(const BoundPlan* plan, BadRecordPolicy policy, DeadLetterWriter* dead_letters,
+          int threads, size_t queue_bytes);
   ~RowPath();
   RowPath(const RowPath&) = delete;
   RowPath& operator=(const RowPath&) = delete;
 
   /// A batch starts; everything of the one before is forgotten.
   void Begin(const BatchPlan& plan);
-  /// Hands a chunk to the workers; waits while the queue is full. Returns the first failure so far: a bad record under `fail`
-  /// (InvalidArgument naming it), the store's or the dead letters' errors.
+  /// Hands a chunk to the workers; waits while the queue is full. Returns the first failure so far:
+  /// a bad record under `fail` (InvalidArgument naming it), the store's or the dead letters'
+  /// errors.
   absl::Status Add(RawRecords chunk);
   /// Waits until every chunk is through, and applies in order what had to wait for its turn.
   absl::Status Finish();
@@ -56,9 +61,11 @@ class RowPath {
 
   /// After Finish.
   const BatchStats& stats() const { return stats_; }
-  /// After Finish, without an aggregate: the rows, in the order (partition, chunk). They may be read many times.
+  /// After Finish, without an aggregate: the rows, in the order (partition, chunk). They may be
+  /// read many times.
   const std::vector<RowBatch>& rows() const { return rows_; }
-  /// Bytes of rows kept so far in this batch: queued chunks, prepared rows, output rows. Any time, from any thread.
+  /// Bytes of rows kept so far in this batch: queued chunks, prepared rows, output rows. Any time,
+  /// from any thread.
   size_t memory_bytes() const { return queued_bytes_.load() + kept_bytes_.load(); }
 
  private:
@@ -67,7 +74,8 @@ class RowPath {
   void Work(Decoder* decoder);
   absl::Status Process(const RawRecords& chunk, Decoder* decoder);
   absl::Status Keep(const RawRecords& chunk, const RowBatch& batch, BatchStats* stats);
-  absl::Status RejectRecords(const RawRecords& chunk, const std::vector<BadRecord>& bad, BatchStats* stats);
+  absl::Status RejectRecords(const RawRecords& chunk, const std::vector<BadRecord>& bad,
+                             BatchStats* stats);
   void Merge(const BatchStats& stats);
 
   const BoundPlan& bound_;
@@ -86,8 +94,9 @@ class RowPath {
   absl::Status failure_;
   ChunkKey failed_at_;
   BatchStats stats_;
-  std::map<ChunkKey, std::unique_ptr<PreparedRows>> waiting_;  // order_matters: applied in order at the end
-  std::map<ChunkKey, RowBatch> kept_;                          // no aggregate
+  std::map<ChunkKey, std::unique_ptr<PreparedRows>>
+      waiting_;                        // order_matters: applied in order at the end
+  std::map<ChunkKey, RowBatch> kept_;  // no aggregate
 
   std::mutex dead_letters_mutex_;
   std::vector<RowBatch> rows_;

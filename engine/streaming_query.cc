@@ -34,7 +34,8 @@ absl::StatusOr<std::unique_ptr<StreamingQuery>> Start(const Query& query, QueryO
     }
     if (next) next(progress);
   };
-  absl::StatusOr<std::unique_ptr<QueryExecution>> execution = QueryExecution::Create(query, std::move(options));
+  absl::StatusOr<std::unique_ptr<QueryExecution>> execution =
+      QueryExecution::Create(query, std::move(options));
   if (!execution.ok()) return execution.status();
   running->execution_ = *std::move(execution);
   running->thread_ = std::thread([self] { self->Run(); });
@@ -71,7 +72,8 @@ absl::Status StreamingQuery::AwaitTermination() {
 
 std::optional<absl::Status> StreamingQuery::AwaitTermination(absl::Duration timeout) {
   std::unique_lock<std::mutex> lock(mutex_);
-  changed_.wait_for(lock, absl::ToChronoMilliseconds(timeout), [this] { return ended_.has_value(); });
+  changed_.wait_for(lock, absl::ToChronoMilliseconds(timeout),
+                    [this] { return ended_.has_value(); });
   return ended_;
 }
 
@@ -95,7 +97,8 @@ void StreamingQuery::Run() {
   std::lock_guard<std::mutex> lock(mutex_);
   planned_ = execution_->planned();
   // A stop is what was asked for, whatever call it interrupted.
-  if (stopping_ && (absl::IsCancelled(status) || QueryExecution::is_transient(status))) status = absl::OkStatus();
+  if (stopping_ && (absl::IsCancelled(status) || QueryExecution::is_transient(status)))
+    status = absl::OkStatus();
   ended_ = std::move(status);
   changed_.notify_all();
 }
@@ -114,15 +117,19 @@ absl::Status StreamingQuery::Retry(const absl::Status& reason) {
     backoff_ = kFirstBackoff;
   }
   if (now - *failing_since_ >= give_up_after_) {
-    return absl::AbortedError(fmt::format("given up after {}: {}", absl::FormatDuration(now - *failing_since_),
+    return absl::AbortedError(fmt::format("given up after {}: {}",
+                                          absl::FormatDuration(now - *failing_since_),
                                           std::string(reason.message())));
   }
-  const absl::Duration wait = backoff_ * std::uniform_real_distribution<double>(0.75, 1.25)(jitter_);
+  const absl::Duration wait =
+      backoff_ * std::uniform_real_distribution<double>(0.75, 1.25)(jitter_);
   logger_->Log(LogLevel::kWarning, "retry",
-               {{"wait_ms", std::to_string(absl::ToInt64Milliseconds(wait))}, {"reason", std::string(reason.message())}});
+               {{"wait_ms", std::to_string(absl::ToInt64Milliseconds(wait))},
+                {"reason", std::string(reason.message())}});
   backoff_ = std::min(backoff_ * 2, kLongestBackoff);
   const absl::Duration left = give_up_after_ - (now - *failing_since_);
-  return Wait(std::min(wait, left)) ? absl::OkStatus() : absl::CancelledError("stopped while waiting to try again");
+  return Wait(std::min(wait, left)) ? absl::OkStatus()
+                                    : absl::CancelledError("stopped while waiting to try again");
 }
 
 absl::Status StreamingQuery::StartWithRetries() {
@@ -160,8 +167,9 @@ absl::Status StreamingQuery::RunToEnd() {
       if (!*ran && !Wait(kIdlePoll)) return absl::OkStatus();
       continue;
     }
-    const absl::Time next =
-        absl::UnixEpoch() + absl::Floor(triggered - absl::UnixEpoch(), trigger.interval) + trigger.interval;
+    const absl::Time next = absl::UnixEpoch() +
+                            absl::Floor(triggered - absl::UnixEpoch(), trigger.interval) +
+                            trigger.interval;
     if (const absl::Duration wait = next - clock_->Now(); wait > absl::ZeroDuration()) {
       // The clock may be set back meanwhile: never wait longer than one interval.
       if (!Wait(std::min(wait, trigger.interval))) return absl::OkStatus();

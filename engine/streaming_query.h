@@ -15,14 +15,15 @@
 
 namespace tidemark {
 
-/// A query running on a thread of its own, as its trigger says, riding out errors that pass. Made by Start. All methods may be
-/// called from any thread; the destructor stops the query.
+/// A query running on a thread of its own, as its trigger says, riding out errors that pass. Made
+/// by Start. All methods may be called from any thread; the destructor stops the query.
 class StreamingQuery {
  public:
   ~StreamingQuery();
 
-  /// Asks the query to end and returns at once: a batch being read is dropped (it runs again at the next start), one being
-  /// written to the sink is finished, if that takes no longer than 5 seconds. Safe to call at any time, more than once.
+  /// Asks the query to end and returns at once: a batch being read is dropped (it runs again at the
+  /// next start), one being written to the sink is finished, if that takes no longer than 5
+  /// seconds. Safe to call at any time, more than once.
   void Stop();
   /// Waits until the query has ended; OK for a stop or an end by itself.
   absl::Status AwaitTermination();
@@ -36,7 +37,8 @@ class StreamingQuery {
   bool planned() const;
 
  private:
-  friend absl::StatusOr<std::unique_ptr<StreamingQuery>> Start(const Query& query, QueryOptions options);
+  friend absl::StatusOr<std::unique_ptr<StreamingQuery>> Start(const Query& query,
+                                                               QueryOptions options);
   StreamingQuery() = default;
 
   void Run();
@@ -65,9 +67,9 @@ class StreamingQuery {
   std::thread stopper_;
 };
 
-/// Plans the query and starts it. InvalidArgument lists the plan's mistakes; whatever goes wrong later ends the query and is
-/// AwaitTermination's answer. Transient errors are tried again without end (100 ms to 10 s apart), or for
-/// options.give_up_after.
+/// Plans the query and starts it. InvalidArgument lists the plan's mistakes; whatever goes wrong
+/// later ends the query and is AwaitTermination's answer. Transient errors are tried again without
+/// end (100 ms to 10 s apart), or for options.give_up_after.
 absl::StatusOr<std::unique_ptr<StreamingQuery>> Start(const Query& query, QueryOptions options);
 
 }  // namespace tidemark

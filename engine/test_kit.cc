@@ -66,12 +66,16 @@ std::string ValueText(const TestValue& value, const Field* field) {
     return quoted;
   }
   const std::string& string = std::get<std::string>(value);
-  if (field != nullptr && field->type.id == TypeId::kTimestamp && field->time_encoding != TimeEncoding::kIso8601) {
+  if (field != nullptr && field->type.id == TypeId::kTimestamp &&
+      field->time_encoding != TimeEncoding::kIso8601) {
     if (const std::optional<int64_t> micros = ParseTimestamp(string)) {
       switch (field->time_encoding) {
-        case TimeEncoding::kEpochSeconds: return std::to_string(FloorDiv(*micros, 1'000'000));
-        case TimeEncoding::kEpochMillis: return std::to_string(FloorDiv(*micros, 1000));
-        default: return std::to_string(*micros);
+        case TimeEncoding::kEpochSeconds:
+          return std::to_string(FloorDiv(*micros, 1'000'000));
+        case TimeEncoding::kEpochMillis:
+          return std::to_string(FloorDiv(*micros, 1000));
+        default:
+          return std::to_string(*micros);
       }
     }
   }
@@ -79,11 +83,13 @@ std::string ValueText(const TestValue& value, const Field* field) {
   return text;
 }
 
-std::string RowText(const RowBatch& batch, uint32_t row, const std::vector<std::string>* columns = nullptr) {
+std::string RowText(const RowBatch& batch, uint32_t row,
+                    const std::vector<std::string>* columns = nullptr) {
   std::string text = "{";
   for (size_t i = 0; i < batch.schema().size(); ++i) {
     const std::string& name = batch.schema().field(i).name;
-    if (columns != nullptr && std::find(columns->begin(), columns->end(), name) == columns->end()) continue;
+    if (columns != nullptr && std::find(columns->begin(), columns->end(), name) == columns->end())
+      continue;
     if (text.size() > 1) text += ',';
     AppendJsonString(name, &text);
     text += ':';
@@ -124,7 +130,8 @@ std::string EncodeTestRow(const FormatSpec& format, const TestRow& row) {
     const std::optional<size_t> index = format.schema.Find(name);
     const Field* field = index.has_value() ? &format.schema.field(*index) : nullptr;
     JsonTree* at = &document;
-    for (const std::string& step : field == nullptr ? std::vector<std::string>{name} : PathNames(*field)) {
+    for (const std::string& step :
+         field == nullptr ? std::vector<std::string>{name} : PathNames(*field)) {
       at = at->Member(step);
     }
     at->text = ValueText(value, field);
@@ -152,7 +159,8 @@ void TestKit::Add(const TestRow& row, int32_t partition, std::optional<int64_t> 
   topic_->Append(partition, std::nullopt, value, timestamp_us.value_or(RawRecord::kNoTimestamp));
 }
 
-void TestKit::AddRaw(std::optional<std::string> value, int32_t partition, std::optional<std::string> key) {
+void TestKit::AddRaw(std::optional<std::string> value, int32_t partition,
+                     std::optional<std::string> key) {
   topic_->Append(partition, key, value);
 }
 
@@ -171,7 +179,8 @@ QueryOptions TestKit::Options() const {
 }
 
 absl::Status TestKit::Start() {
-  absl::StatusOr<std::unique_ptr<QueryExecution>> execution = QueryExecution::Create(query_, Options());
+  absl::StatusOr<std::unique_ptr<QueryExecution>> execution =
+      QueryExecution::Create(query_, Options());
   if (!execution.ok()) return execution.status();
   if (absl::Status status = (*execution)->Start(); !status.ok()) return status;
   execution_ = *std::move(execution);
@@ -198,7 +207,8 @@ absl::Status TestKit::RunAll() {
     if (!ran.ok()) return ran.status();
     if (!*ran) return absl::OkStatus();
   }
-  return absl::InternalError(fmt::format("the pipeline still had something to do after {} batches", kMaxBatches));
+  return absl::InternalError(
+      fmt::format("the pipeline still had something to do after {} batches", kMaxBatches));
 }
 
 std::vector<std::string> TestKit::Rows() const {
@@ -214,11 +224,13 @@ std::vector<std::vector<std::string>> TestKit::Batches() const {
 
 std::map<std::string, std::string> TestKit::Table() const {
   const SinkNode* sink = query_.plan.Find<SinkNode>();
-  const std::vector<std::string>* keys = sink == nullptr || sink->key_columns.empty() ? nullptr : &sink->key_columns;
+  const std::vector<std::string>* keys =
+      sink == nullptr || sink->key_columns.empty() ? nullptr : &sink->key_columns;
   std::map<std::string, std::string> rows;
   for (const MemoryBatch& batch : table_->Batches()) {
     for (const RowBatch& part : batch.rows) {
-      part.selection().ForEach([&](uint32_t row) { rows[RowText(part, row, keys)] = RowText(part, row); });
+      part.selection().ForEach(
+          [&](uint32_t row) { rows[RowText(part, row, keys)] = RowText(part, row); });
     }
   }
   return rows;

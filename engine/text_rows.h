@@ -11,8 +11,8 @@
 
 namespace tidemark {
 
-/// One line of a checkpoint row: words separated by single blanks, taken from left to right. A mistake is remembered by the
-/// TextRows it came from; values read after it are empty or 0.
+/// One line of a checkpoint row: words separated by single blanks, taken from left to right. A
+/// mistake is remembered by the TextRows it came from; values read after it are empty or 0.
 class TextRow {
  public:
   TextRow() = default;
@@ -78,8 +78,9 @@ class TextRows {
   /// DataLoss if anything did not read as it should.
   absl::Status Check() const {
     if (!bad_) return absl::OkStatus();
-    return absl::DataLossError("the checkpoint is damaged: " + std::string(what_) +
-                               " cannot be read; restore the checkpoint folder or start with a new one");
+    return absl::DataLossError(
+        "the checkpoint is damaged: " + std::string(what_) +
+        " cannot be read; restore the checkpoint folder or start with a new one");
   }
 
  private:

@@ -18,7 +18,8 @@ enum class BadReason : uint8_t {
   kTooLarge,
   kTooDeep,
   kNotAnObject,
-  kNullValue,   ///< a tombstone: skipped and counted under every policy but `null`, never dead-lettered, never fatal
+  kNullValue,   ///< a tombstone: skipped and counted under every policy but `null`, never
+                ///< dead-lettered, never fatal
   kExpression,  ///< an expression before the aggregate failed on the row
 };
 inline constexpr size_t kBadReasonCount = 9;
@@ -29,7 +30,8 @@ std::string_view BadReasonName(BadReason reason);
 /// What a source does with bad records.
 enum class BadRecordPolicy : uint8_t { kFail, kDrop, kNull, kDeadLetter };
 
-/// One bad record of a chunk: `index` into RawRecords::records, and a few words about what was wrong (field, value).
+/// One bad record of a chunk: `index` into RawRecords::records, and a few words about what was
+/// wrong (field, value).
 struct BadRecord {
   uint32_t index = 0;
   BadReason reason = BadReason::kParseError;

@@ -18,7 +18,8 @@ void Arena::NewBlock(size_t at_least) {
 Column::Column(DataType type, size_t size)
     : type_(type),
       size_(size),
-      data_(static_cast<std::byte*>(::operator new[](std::max<size_t>(1, size * type.width()), std::align_val_t{16}))) {
+      data_(static_cast<std::byte*>(
+          ::operator new[](std::max<size_t>(1, size* type.width()), std::align_val_t{16}))) {
   if (type.is_text()) {
     std::string_view* texts = mutable_values<std::string_view>();
     for (size_t i = 0; i < size; ++i) new (&texts[i]) std::string_view();

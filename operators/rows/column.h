@@ -13,7 +13,8 @@
 
 namespace tidemark {
 
-/// Bump allocator for the bytes of one batch's strings; never moves what it handed out. Not thread-safe.
+/// Bump allocator for the bytes of one batch's strings; never moves what it handed out. Not
+/// thread-safe.
 class Arena {
  public:
   explicit Arena(size_t first_block_bytes = 4096) : next_block_bytes_(first_block_bytes) {}
@@ -22,7 +23,8 @@ class Arena {
 
   /// `size` uninitialised bytes, unaligned, that live as long as the arena.
   char* Allocate(size_t size) {
-    if (size > left_) [[unlikely]] NewBlock(size);
+    if (size > left_) [[unlikely]]
+      NewBlock(size);
     char* result = at_;
     at_ += size;
     left_ -= size;
@@ -47,9 +49,10 @@ class Arena {
   size_t memory_bytes_ = 0;
 };
 
-/// One typed column: `size` values and null bits. Values under a null bit are unspecified (but initialised for text: an
-/// empty view). Text values are views into storage that the column keeps alive (AddStorage). Filled by one thread, then
-/// shared read-only between batches as `ColumnPtr` (a projection shares its columns with the batch it came from).
+/// One typed column: `size` values and null bits. Values under a null bit are unspecified (but
+/// initialised for text: an empty view). Text values are views into storage that the column keeps
+/// alive (AddStorage). Filled by one thread, then shared read-only between batches as `ColumnPtr`
+/// (a projection shares its columns with the batch it came from).
 class Column {
  public:
   /// Numeric values start uninitialised, text as empty views; no value is null.
@@ -70,7 +73,9 @@ class Column {
   std::string_view text(size_t row) const { return values<std::string_view>()[row]; }
 
   bool has_nulls() const { return !null_bits_.empty(); }
-  bool IsNull(size_t row) const { return has_nulls() && ((null_bits_[row >> 6] >> (row & 63)) & 1) != 0; }
+  bool IsNull(size_t row) const {
+    return has_nulls() && ((null_bits_[row >> 6] >> (row & 63)) & 1) != 0;
+  }
   void SetNull(size_t row) {
     if (null_bits_.empty()) null_bits_.resize((size_ + 63) / 64, 0);
     null_bits_[row >> 6] |= uint64_t{1} << (row & 63);
@@ -90,13 +95,16 @@ class Column {
     }
   }
 
-  /// Keeps the bytes behind text values alive as long as this column (shared: several columns view one batch's buffer).
+  /// Keeps the bytes behind text values alive as long as this column (shared: several columns view
+  /// one batch's buffer).
   void AddStorage(std::shared_ptr<const void> storage) { storage_.push_back(std::move(storage)); }
-  /// Keeps alive whatever `other` keeps alive: for columns whose text views point into other's storage.
+  /// Keeps alive whatever `other` keeps alive: for columns whose text views point into other's
+  /// storage.
   void ShareStorage(const Column& other) {
     storage_.insert(storage_.end(), other.storage_.begin(), other.storage_.end());
   }
-  /// Forgets rows from `size` on (at most the current size): a decoder that skipped records ends with fewer rows.
+  /// Forgets rows from `size` on (at most the current size): a decoder that skipped records ends
+  /// with fewer rows.
   void Truncate(size_t size);
   size_t memory_bytes() const { return size_ * type_.width() + null_bits_.size() * 8; }
 

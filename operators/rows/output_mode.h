@@ -10,8 +10,8 @@ namespace tidemark {
 /// Which rows a batch writes (semantics, section 3).
 enum class OutputMode : uint8_t { kAppend, kUpdate, kComplete };
 
-std::string_view OutputModeName(OutputMode mode);                       ///< `append`, `update`, `complete`
-std::optional<OutputMode> ParseOutputMode(std::string_view name);       ///< any case
+std::string_view OutputModeName(OutputMode mode);  ///< `append`, `update`, `complete`
+std::optional<OutputMode> ParseOutputMode(std::string_view name);  ///< any case
 
 }  // namespace tidemark
 

@@ -18,12 +18,14 @@ struct RawRecord {
   int64_t timestamp_us = kNoTimestamp;  ///< the broker's or producer's timestamp, microseconds UTC
   bool has_key = false;
   bool has_value = false;  ///< false: a tombstone
-  bool padded = false;     ///< the kRecordPadding bytes after `value` may be read (their content is unspecified)
+  bool padded =
+      false;  ///< the kRecordPadding bytes after `value` may be read (their content is unspecified)
 
   static constexpr int64_t kNoTimestamp = INT64_MIN;
 };
 
-/// Bytes that a padded record guarantees to be readable past its value: what a SIMD parser may touch.
+/// Bytes that a padded record guarantees to be readable past its value: what a SIMD parser may
+/// touch.
 inline constexpr size_t kRecordPadding = 64;
 
 using RecordHeaders = std::vector<std::pair<std::string, std::string>>;
@@ -32,25 +34,29 @@ using RecordHeaders = std::vector<std::pair<std::string, std::string>>;
 class RecordOwner {
  public:
   virtual ~RecordOwner() = default;
-  /// The headers of record `index` of the RawRecords that this owner was made for; empty by default. Thread-safe.
+  /// The headers of record `index` of the RawRecords that this owner was made for; empty by
+  /// default. Thread-safe.
   virtual RecordHeaders Headers(size_t /*index*/) const { return {}; }
 };
 
-/// A chunk: consecutive records of one partition of one planned range, offsets ascending (gaps are normal).
-/// Movable between threads; read-only once handed on.
+/// A chunk: consecutive records of one partition of one planned range, offsets ascending (gaps are
+/// normal). Movable between threads; read-only once handed on.
 struct RawRecords {
   std::string topic;
   int32_t partition = 0;
   int64_t chunk_index = 0;  ///< counted from the start of the planned range in this partition
   std::vector<RawRecord> records;
-  std::shared_ptr<const RecordOwner> owner;  ///< shared with row batches whose text views point into the records
-  size_t bytes = 0;                          ///< keys and values together: what queues and budgets count
+  std::shared_ptr<const RecordOwner>
+      owner;         ///< shared with row batches whose text views point into the records
+  size_t bytes = 0;  ///< keys and values together: what queues and budgets count
 
-  RecordHeaders Headers(size_t index) const { return owner ? owner->Headers(index) : RecordHeaders{}; }
+  RecordHeaders Headers(size_t index) const {
+    return owner ? owner->Headers(index) : RecordHeaders{};
+  }
 };
 
-/// A chunk ends after this many records, or when its bytes pass kMaxChunkBytes: both counted from the start of the range,
-/// so that the same plan always gives the same chunks.
+/// A chunk ends after this many records, or when its bytes pass kMaxChunkBytes: both counted from
+/// the start of the range, so that the same plan always gives the same chunks.
 inline constexpr size_t kMaxChunkRecords = 8192;
 inline constexpr size_t kMaxChunkBytes = size_t{8} << 20;
 

@@ -35,9 +35,15 @@ RowBatch Compact(const RowBatch& batch) {
   for (const ColumnPtr& column : batch.columns()) {
     auto copy = std::make_shared<Column>(column->type(), rows.size());
     switch (column->type().width()) {
-      case 1: CopyValues<uint8_t>(*column, rows, copy.get()); break;
-      case 4: CopyValues<int32_t>(*column, rows, copy.get()); break;
-      case 8: CopyValues<int64_t>(*column, rows, copy.get()); break;
+      case 1:
+        CopyValues<uint8_t>(*column, rows, copy.get());
+        break;
+      case 4:
+        CopyValues<int32_t>(*column, rows, copy.get());
+        break;
+      case 8:
+        CopyValues<int64_t>(*column, rows, copy.get());
+        break;
       default:
         if (column->type().is_text()) {
           if (arena == nullptr) arena = std::make_shared<Arena>();

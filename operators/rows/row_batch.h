@@ -24,7 +24,8 @@ class Selection {
   bool empty() const { return size() == 0; }
   /// The index in the batch of the i-th selected row.
   uint32_t operator[](size_t i) const { return all_ ? static_cast<uint32_t>(i) : rows_[i]; }
-  /// Calls fn(uint32_t row) for every selected row, ascending; the loop over all rows is free of look-ups.
+  /// Calls fn(uint32_t row) for every selected row, ascending; the loop over all rows is free of
+  /// look-ups.
   template <typename Fn>
   void ForEach(Fn&& fn) const {
     if (all_) {
@@ -36,18 +37,21 @@ class Selection {
 
  private:
   explicit Selection(size_t num_rows) : all_(true), num_rows_(num_rows) {}
-  explicit Selection(std::vector<uint32_t> rows) : all_(false), num_rows_(0), rows_(std::move(rows)) {}
+  explicit Selection(std::vector<uint32_t> rows)
+      : all_(false), num_rows_(0), rows_(std::move(rows)) {}
 
   bool all_;
   size_t num_rows_;
   std::vector<uint32_t> rows_;
 };
 
-/// What flows between operators: up to about 16,384 rows as columns, with a selection that filters narrow (a filtered row
-/// stays where it is). Copying a batch copies pointers, not values. Immutable once handed on, but for its selection.
+/// What flows between operators: up to about 16,384 rows as columns, with a selection that filters
+/// narrow (a filtered row stays where it is). Copying a batch copies pointers, not values.
+/// Immutable once handed on, but for its selection.
 class RowBatch {
  public:
-  /// `columns[i]` has the type of schema's field i and `num_rows` values. `schema` is shared by all batches of one stage.
+  /// `columns[i]` has the type of schema's field i and `num_rows` values. `schema` is shared by all
+  /// batches of one stage.
   RowBatch(std::shared_ptr<const Schema> schema, std::vector<ColumnPtr> columns, size_t num_rows)
       : schema_(std::move(schema)),
         columns_(std::move(columns)),
@@ -65,11 +69,13 @@ class RowBatch {
   const ColumnPtr& column_ptr(size_t i) const { return columns_[i]; }
   const std::vector<ColumnPtr>& columns() const { return columns_; }
 
-  /// The records that the rows were decoded from, if they come straight from a source: `records()` outlives the batch's
-  /// way through the transforms, and row i came from `records()->records[source_record(i)]`. Null otherwise.
+  /// The records that the rows were decoded from, if they come straight from a source: `records()`
+  /// outlives the batch's way through the transforms, and row i came from
+  /// `records()->records[source_record(i)]`. Null otherwise.
   const RawRecords* records() const { return records_; }
   uint32_t source_record(size_t row) const { return (*source_records_)[row]; }
-  void set_origin(const RawRecords* records, std::shared_ptr<const std::vector<uint32_t>> source_records) {
+  void set_origin(const RawRecords* records,
+                  std::shared_ptr<const std::vector<uint32_t>> source_records) {
     records_ = records;
     source_records_ = std::move(source_records);
   }
@@ -92,7 +98,8 @@ class RowBatch {
   std::shared_ptr<const std::vector<uint32_t>> source_records_;
 };
 
-/// A copy of the selected rows only, text included, that depends on no other memory: for rows kept past their chunk.
+/// A copy of the selected rows only, text included, that depends on no other memory: for rows kept
+/// past their chunk.
 RowBatch Compact(const RowBatch& batch);
 
 }  // namespace tidemark

@@ -106,14 +106,18 @@ std::string Schema::Problem() const {
   std::unordered_set<std::string_view> seen;
   for (const Field& field : fields_) {
     if (field.name.empty()) return "a field has an empty name";
-    if (!seen.insert(field.name).second) return fmt::format("two fields are named '{}'", field.name);
+    if (!seen.insert(field.name).second)
+      return fmt::format("two fields are named '{}'", field.name);
     if (field.type.id == TypeId::kDecimal &&
-        (field.type.precision < 1 || field.type.precision > 38 || field.type.scale > field.type.precision)) {
-      return fmt::format("field '{}': {} is no decimal: the precision is 1 to 38, the scale 0 to the precision", field.name,
-                         field.type.ToString());
+        (field.type.precision < 1 || field.type.precision > 38 ||
+         field.type.scale > field.type.precision)) {
+      return fmt::format(
+          "field '{}': {} is no decimal: the precision is 1 to 38, the scale 0 to the precision",
+          field.name, field.type.ToString());
     }
     if (!field.path.empty() && field.path[0] != '/') {
-      return fmt::format("field '{}': the path '{}' must be a JSON pointer, as /payload/after/id", field.name, field.path);
+      return fmt::format("field '{}': the path '{}' must be a JSON pointer, as /payload/after/id",
+                         field.name, field.path);
     }
   }
   return "";

@@ -18,18 +18,21 @@ enum class TimeEncoding : uint8_t { kIso8601, kEpochSeconds, kEpochMillis, kEpoc
 struct Field {
   std::string name;
   DataType type;
-  std::string path;  ///< JSON pointer of the value in the record; empty: the top-level member called `name`
+  std::string
+      path;  ///< JSON pointer of the value in the record; empty: the top-level member called `name`
   TimeEncoding time_encoding = TimeEncoding::kIso8601;
   std::string zone;     ///< IANA zone of timestamps written without one; empty: UTC
-  bool hidden = false;  ///< can be named in expressions, but is not part of what a sink gets by default (kafka_offset, ...)
+  bool hidden = false;  ///< can be named in expressions, but is not part of what a sink gets by
+                        ///< default (kafka_offset, ...)
 
   friend bool operator==(const Field&, const Field&) = default;
 };
 
 /// The columns of a batch, in order; built fluently:
 ///   Schema().Int64("customer_id").Timestamp("created_at").EpochMillis().At("/payload/ts")
-/// `At`, `EpochSeconds/Millis/Micros` and `Zone` apply to the field added last. A plain value; mistakes (two fields of one
-/// name, an empty name, a bad decimal, a modifier that does not fit its field) are reported by Validate in planning.
+/// `At`, `EpochSeconds/Millis/Micros` and `Zone` apply to the field added last. A plain value;
+/// mistakes (two fields of one name, an empty name, a bad decimal, a modifier that does not fit its
+/// field) are reported by Validate in planning.
 class Schema {
  public:
   Schema() = default;
@@ -60,7 +63,8 @@ class Schema {
   const std::vector<Field>& fields() const { return fields_; }
   /// The index of the field of this name (names are case-sensitive).
   std::optional<size_t> Find(std::string_view name) const;
-  /// The field whose name is nearest to `name` by edit distance, or empty: for messages about unknown columns.
+  /// The field whose name is nearest to `name` by edit distance, or empty: for messages about
+  /// unknown columns.
   std::string Nearest(std::string_view name) const;
   /// `[customer_id int64, created_at timestamp]`.
   std::string ToString() const;
@@ -76,7 +80,8 @@ class Schema {
   std::string problem_;  // the first modifier that did not fit
 };
 
-/// The entry of `names` nearest to `name` by edit distance, or empty if none is near: "did you mean".
+/// The entry of `names` nearest to `name` by edit distance, or empty if none is near: "did you
+/// mean".
 std::string NearestName(std::string_view name, const std::vector<std::string>& names);
 
 }  // namespace tidemark

@@ -4,6 +4,8 @@
 
 namespace tidemark {
 
-uint64_t StableHash(std::string_view bytes, uint64_t seed) { return XXH64(bytes.data(), bytes.size(), seed); }
+uint64_t StableHash(std::string_view bytes, uint64_t seed) {
+  return XXH64(bytes.data(), bytes.size(), seed);
+}
 
 }  // namespace tidemark

@@ -6,7 +6,8 @@
 
 namespace tidemark {
 
-/// xxHash64 of the bytes: the same for ever, on every machine. For sharding, markers and the `Hash` function.
+/// xxHash64 of the bytes: the same for ever, on every machine. For sharding, markers and the `Hash`
+/// function.
 uint64_t StableHash(std::string_view bytes, uint64_t seed = 0);
 
 /// A fast mixer for one fixed-width value (murmur3's finaliser); stable too.

@@ -34,7 +34,9 @@ struct DataType {
   static constexpr DataType Int32() { return {TypeId::kInt32}; }
   static constexpr DataType Int64() { return {TypeId::kInt64}; }
   static constexpr DataType Double() { return {TypeId::kDouble}; }
-  static constexpr DataType Decimal(uint8_t precision, uint8_t scale) { return {TypeId::kDecimal, precision, scale}; }
+  static constexpr DataType Decimal(uint8_t precision, uint8_t scale) {
+    return {TypeId::kDecimal, precision, scale};
+  }
   static constexpr DataType String() { return {TypeId::kString}; }
   static constexpr DataType Bytes() { return {TypeId::kBytes}; }
   static constexpr DataType Date() { return {TypeId::kDate}; }
@@ -43,21 +45,28 @@ struct DataType {
   /// Bytes that one value takes in a Column.
   constexpr size_t width() const {
     switch (id) {
-      case TypeId::kBool: return 1;
+      case TypeId::kBool:
+        return 1;
       case TypeId::kInt32:
-      case TypeId::kDate: return 4;
+      case TypeId::kDate:
+        return 4;
       case TypeId::kInt64:
       case TypeId::kDouble:
-      case TypeId::kTimestamp: return 8;
-      case TypeId::kDecimal: return sizeof(Int128);
+      case TypeId::kTimestamp:
+        return 8;
+      case TypeId::kDecimal:
+        return sizeof(Int128);
       case TypeId::kString:
-      case TypeId::kBytes: return sizeof(std::string_view);
+      case TypeId::kBytes:
+        return sizeof(std::string_view);
     }
     return 0;
   }
   constexpr bool is_text() const { return id == TypeId::kString || id == TypeId::kBytes; }
   constexpr bool is_integer() const { return id == TypeId::kInt32 || id == TypeId::kInt64; }
-  constexpr bool is_numeric() const { return is_integer() || id == TypeId::kDouble || id == TypeId::kDecimal; }
+  constexpr bool is_numeric() const {
+    return is_integer() || id == TypeId::kDouble || id == TypeId::kDecimal;
+  }
 
   /// `int64`, `decimal(10,2)`, `timestamp`, ...: as written in messages, plans and fingerprints.
   std::string ToString() const;

@@ -21,7 +21,8 @@ std::map<TopicPartition, PartitionProgress> At(std::initializer_list<int64_t> of
 }
 
 TEST(PlanRanges, WithoutALimitTakesEverything) {
-  EXPECT_THAT(PlanRanges(At({5, 7}), {{P(0), 0, 10}, {P(1), 0, 7}}, 0), ElementsAre(PlannedRange{P(0), 5, 10}));
+  EXPECT_THAT(PlanRanges(At({5, 7}), {{P(0), 0, 10}, {P(1), 0, 7}}, 0),
+              ElementsAre(PlannedRange{P(0), 5, 10}));
 }
 
 TEST(PlanRanges, SharesTheLimitAsSparkDoes) {
@@ -34,7 +35,8 @@ TEST(PlanRanges, SharesTheLimitAsSparkDoes) {
 }
 
 TEST(PlanRanges, ANewPartitionStartsAtItsBeginning) {
-  EXPECT_THAT(PlanRanges(At({5}), {{P(0), 0, 5}, {P(1), 3, 9}}, 0), ElementsAre(PlannedRange{P(1), 3, 9}));
+  EXPECT_THAT(PlanRanges(At({5}), {{P(0), 0, 5}, {P(1), 3, 9}}, 0),
+              ElementsAre(PlannedRange{P(1), 3, 9}));
 }
 
 TEST(FindLosses, JudgesEachPosition) {
@@ -66,7 +68,8 @@ TEST(NextWatermark, PerPartitionTakesTheLeastOfThoseThatAreNotIdle) {
   QueryProgress progress;
   progress.partitions[P(0)].max_event_time_us = 100;
   progress.partitions[P(1)];
-  EXPECT_EQ(NextWatermark(progress, node, {}), kNoWatermark);  // partition 1 has produced nothing yet
+  EXPECT_EQ(NextWatermark(progress, node, {}),
+            kNoWatermark);  // partition 1 has produced nothing yet
   EXPECT_EQ(NextWatermark(progress, node, {P(1)}), 90);
   progress.watermark_us = 90;
   EXPECT_EQ(NextWatermark(progress, node, {P(0), P(1)}), 90);
@@ -109,7 +112,8 @@ TEST(BatchPlan, DamagedTextIsDataLoss) {
     EXPECT_TRUE(absl::IsDataLoss(read.status())) << cut;
   }
   EXPECT_TRUE(absl::IsDataLoss(BatchPlan::Decode("plan 2 0 0 0 0 0\n").status()));
-  EXPECT_TRUE(absl::IsDataLoss(BatchPlan::Decode("plan 1 0 0 0 0 99999999999999999999\n").status()));
+  EXPECT_TRUE(
+      absl::IsDataLoss(BatchPlan::Decode("plan 1 0 0 0 0 99999999999999999999\n").status()));
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
-// The rules of semantics.md, sections 1 to 3, through whole pipelines: what a batch writes in each mode, which rows are late,
-// when windows leave. The batches are those that Spark 4.0 writes for the same input.
+// The rules of semantics.md, sections 1 to 3, through whole pipelines: what a batch writes in each
+// mode, which rows are late, when windows leave. The batches are those that Spark 4.0 writes for
+// the same input.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -32,8 +33,8 @@ void AddEvent(TestKit& kit, int64_t store, const std::string& time) {
 std::string Row(const std::string& minute, int64_t store, int64_t n) {
   const int next = std::stoi(minute.substr(3)) + 1;
   const std::string end = minute.substr(0, 3) + (next < 10 ? "0" : "") + std::to_string(next);
-  return R"({"window_start":"2025-01-01T)" + minute + R"(:00Z","window_end":"2025-01-01T)" + end + R"(:00Z","store":)" +
-         std::to_string(store) + R"(,"n":)" + std::to_string(n) + "}";
+  return R"({"window_start":"2025-01-01T)" + minute + R"(:00Z","window_end":"2025-01-01T)" + end +
+         R"(:00Z","store":)" + std::to_string(store) + R"(,"n":)" + std::to_string(n) + "}";
 }
 
 // Runs the next batch, which must have something to do.
@@ -92,7 +93,8 @@ TEST(AppendMode, CountsRowsOfTheBatchThatClosesTheirWindow) {
   AddEvent(kit, 1, "10:00:10");
   AddEvent(kit, 1, "10:02:00");
   EXPECT_THAT(Batch(kit), IsEmpty());  // runs with no watermark, and raises it to 10:01:30
-  // The next batch closes the window by W(1) = 10:01:30, but drops late rows by W(0) = none: this row counts.
+  // The next batch closes the window by W(1) = 10:01:30, but drops late rows by W(0) = none: this
+  // row counts.
   AddEvent(kit, 1, "10:00:50");
   EXPECT_THAT(Batch(kit), ElementsAre(Row("10:00", 1, 2)));
   EXPECT_EQ(kit.LastProgress().state->rows_dropped_by_watermark, 0);
@@ -140,8 +142,10 @@ TEST(Watermark, WorksBefore1970) {
   kit.Add({{"store", 1}, {"at", "1969-12-31T23:58:30Z"}});
   kit.Add({{"store", 1}, {"at", "1969-12-31T23:59:59.5Z"}});
   EXPECT_THAT(Batch(kit), IsEmpty());
-  EXPECT_THAT(Batch(kit), ElementsAre(R"({"window_start":"1969-12-31T23:58:00Z","window_end":"1969-12-31T23:59:00Z",)"
-                                      R"("store":1,"n":1})"));
+  EXPECT_THAT(
+      Batch(kit),
+      ElementsAre(R"({"window_start":"1969-12-31T23:58:00Z","window_end":"1969-12-31T23:59:00Z",)"
+                  R"("store":1,"n":1})"));
 }
 
 TEST(Watermark, ATimeFarAheadOfItsRecordDoesNotMoveIt) {
@@ -165,7 +169,8 @@ TEST(Watermark, FiltersBeforeItKeepRowsFromItFiltersAfterItDoNot) {
       const Expr keep = Col("store") == 1;
       stream = before ? stream.Filter(keep).WithWatermark("at", absl::ZeroDuration())
                       : stream.WithWatermark("at", absl::ZeroDuration()).Filter(keep);
-      return stream.GroupBy(TumblingWindow("at", absl::Seconds(60))).Aggregate(Count().As("n"))
+      return stream.GroupBy(TumblingWindow("at", absl::Seconds(60)))
+          .Aggregate(Count().As("n"))
           .WriteTo(job.Sink("counts"), OutputMode::kAppend);
     };
   };
@@ -213,7 +218,8 @@ TEST(WithoutAggregate, RowsPassInOrder) {
   });
   for (int64_t id : {3, 1, 2}) kit.Add({{"id", id}, {"op", "insert"}});
   kit.Add({{"id", 9}, {"op", "delete"}});
-  EXPECT_THAT(Batch(kit), ElementsAre(R"({"id":3,"twice":6,"kafka_offset":0})", R"({"id":1,"twice":2,"kafka_offset":1})",
+  EXPECT_THAT(Batch(kit), ElementsAre(R"({"id":3,"twice":6,"kafka_offset":0})",
+                                      R"({"id":1,"twice":2,"kafka_offset":1})",
                                       R"({"id":2,"twice":4,"kafka_offset":2})"));
   ExpectNothingToDo(kit);
 }
@@ -223,7 +229,8 @@ TEST(AfterAggregate, FilterAndColumnsApplyToResults) {
     return job.Source("events")
         .Decode(Json(Schema().String("shop").Int64("amount")))
         .GroupBy("shop")
-        .Aggregate(Sum("amount"), Avg("amount").As("mean"), Min("amount").As("low"), Max("amount").As("high"))
+        .Aggregate(Sum("amount"), Avg("amount").As("mean"), Min("amount").As("low"),
+                   Max("amount").As("high"))
         .Filter(Col("sum(amount)") > 5)
         .WithColumn("key", RowKey(Col("shop"), Col("low")))
         .WriteTo(job.Sink("shops").Key("key"), OutputMode::kComplete);
@@ -233,9 +240,11 @@ TEST(AfterAggregate, FilterAndColumnsApplyToResults) {
   kit.Add({{"shop", nullptr}, {"amount", 6}});
   kit.Add({{"shop", "c"}, {"amount", 5}});
   kit.Add({{"shop", "c"}, {"amount", nullptr}});
-  EXPECT_THAT(Batch(kit),
-              ElementsAre(R"~({"shop":null,"sum(amount)":6,"mean":6.0,"low":6,"high":6,"key":"\\N|6"})~",
-                          R"~({"shop":"a|b","sum(amount)":7,"mean":3.5,"low":3,"high":4,"key":"a\\|b|3"})~"));
+  EXPECT_THAT(
+      Batch(kit),
+      ElementsAre(
+          R"~({"shop":null,"sum(amount)":6,"mean":6.0,"low":6,"high":6,"key":"\\N|6"})~",
+          R"~({"shop":"a|b","sum(amount)":7,"mean":3.5,"low":3,"high":4,"key":"a\\|b|3"})~"));
 }
 
 TEST(AfterAggregate, AFailingExpressionNamesTheGroup) {

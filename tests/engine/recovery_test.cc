@@ -1,5 +1,5 @@
-// A query that is stopped at any moment and started again ends with the rows of one that never stopped; what does not belong
-// together is refused; what is lost is judged.
+// A query that is stopped at any moment and started again ends with the rows of one that never
+// stopped; what does not belong together is refused; what is lost is judged.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -22,7 +22,8 @@ TestKit::Pipeline Totals(OutputMode mode, absl::Duration window = absl::Seconds(
         .Decode(Json(Schema().String("shop").Int64("amount").Double("price").Timestamp("at")))
         .WithWatermark("at", absl::Seconds(30))
         .GroupBy(TumblingWindow("at", window), "shop")
-        .Aggregate(Count().As("orders"), Sum("amount").As("amount"), Sum("price").As("price"), Max("shop").As("last"))
+        .Aggregate(Count().As("orders"), Sum("amount").As("amount"), Sum("price").As("price"),
+                   Max("shop").As("last"))
         .WriteTo(job.Sink("totals").Key("window_start", "shop"), mode);
   };
 }
@@ -31,7 +32,8 @@ void AddOrders(TestKit& kit, int64_t from, int64_t count, int partitions = 1) {
   for (int64_t i = from; i < from + count; ++i) {
     std::minstd_rand random(static_cast<unsigned>(i * 7919 + 13));
     std::string time;
-    AppendTimestamp((1'735'689'600 + i / 2 + static_cast<int64_t>(random() % 20)) * 1'000'000, &time);
+    AppendTimestamp((1'735'689'600 + i / 2 + static_cast<int64_t>(random() % 20)) * 1'000'000,
+                    &time);
     kit.Add({{"shop", "shop " + std::to_string(random() % 9)},
              {"amount", static_cast<int64_t>(random() % 100)},
              {"price", static_cast<double>(random() % 1000) / 7},
@@ -76,12 +78,15 @@ TEST(Recovery, ThreadsAndPartitionsDoNotChangeAnything) {
   EXPECT_EQ(one.Batches(), four.Batches());
 }
 
-// A store whose commits fail from the n-th on, once: what was given to it before the failure may or may not have been applied.
+// A store whose commits fail from the n-th on, once: what was given to it before the failure may or
+// may not have been applied.
 class FailingStore : public CheckpointStore {
  public:
   FailingStore(std::unique_ptr<CheckpointStore> store, int* commits_left, bool applied)
       : store_(std::move(store)), commits_left_(commits_left), applied_(applied) {}
-  absl::StatusOr<std::optional<std::string>> GetMeta(std::string_view name) override { return store_->GetMeta(name); }
+  absl::StatusOr<std::optional<std::string>> GetMeta(std::string_view name) override {
+    return store_->GetMeta(name);
+  }
   std::unique_ptr<StoreWrites> NewWrites() override { return store_->NewWrites(); }
   absl::Status Commit(std::unique_ptr<StoreWrites> writes) override {
     if ((*commits_left_)-- != 0) return store_->Commit(std::move(writes));
@@ -94,10 +99,13 @@ class FailingStore : public CheckpointStore {
                              std::vector<std::optional<std::string>>* values) override {
     return store_->MultiGetState(keys, values);
   }
-  std::unique_ptr<StateCursor> NewStateCursor(std::string_view begin, std::string_view end) override {
+  std::unique_ptr<StateCursor> NewStateCursor(std::string_view begin,
+                                              std::string_view end) override {
     return store_->NewStateCursor(begin, end);
   }
-  absl::Status Snapshot(int64_t batch_id, int keep) override { return store_->Snapshot(batch_id, keep); }
+  absl::Status Snapshot(int64_t batch_id, int keep) override {
+    return store_->Snapshot(batch_id, keep);
+  }
   size_t memory_bytes() const override { return store_->memory_bytes(); }
 
  private:
@@ -118,8 +126,9 @@ TEST(Recovery, AnyFailingCommitIsRiddenOut) {
       commits_left = failing;
       TestKit kit(Totals(OutputMode::kAppend), {}, [&](QueryOptions& options) {
         options.max_offsets_per_trigger = 200;
-        options.checkpoint.open = [&, open = options.checkpoint.open](size_t bytes, bool* created)
-            -> absl::StatusOr<std::unique_ptr<CheckpointStore>> {
+        options.checkpoint.open =
+            [&, open = options.checkpoint.open](
+                size_t bytes, bool* created) -> absl::StatusOr<std::unique_ptr<CheckpointStore>> {
           absl::StatusOr<std::unique_ptr<CheckpointStore>> store = open(bytes, created);
           if (!store.ok()) return store;
           return std::make_unique<FailingStore>(*std::move(store), &commits_left, applied);
@@ -137,7 +146,8 @@ TEST(Recovery, AnyFailingCommitIsRiddenOut) {
         if (!*ran) break;
       }
       EXPECT_EQ(failures, commits_left < 0 ? 1 : 0);
-      EXPECT_EQ(kit.Batches(), undisturbed.Batches()) << "commit " << failing << (applied ? " applied" : " lost");
+      EXPECT_EQ(kit.Batches(), undisturbed.Batches())
+          << "commit " << failing << (applied ? " applied" : " lost");
     }
     EXPECT_GT(failing, 12);
   }
@@ -177,8 +187,9 @@ TEST(Recovery, AFailingSinkGetsEachBatchOnce) {
         int commits_left = failing;
         TestKit kit(Totals(OutputMode::kUpdate), {}, [&](QueryOptions& options) {
           options.max_offsets_per_trigger = 200;
-          options.output.make = [&, make = options.output.make](
-                                    const SinkRequest& request) -> absl::StatusOr<std::unique_ptr<Sink>> {
+          options.output.make =
+              [&, make = options.output.make](
+                  const SinkRequest& request) -> absl::StatusOr<std::unique_ptr<Sink>> {
             return std::make_unique<FailingSink>(*make(request), &commits_left, applied);
           };
         });
@@ -203,7 +214,9 @@ TEST(Recovery, AFailingSinkGetsEachBatchOnce) {
 
 TEST(Checkpoint, AnotherPipelineIsRefusedNamingTheDifference) {
   auto checkpoint = std::make_shared<MemoryCheckpoint>();
-  const auto share = [&](QueryOptions& options) { options.checkpoint = CheckpointInMemory(checkpoint); };
+  const auto share = [&](QueryOptions& options) {
+    options.checkpoint = CheckpointInMemory(checkpoint);
+  };
   TestKit first(Totals(OutputMode::kUpdate), {}, share);
   AddOrders(first, 0, 10);
   ASSERT_TRUE(first.RunAll().ok());
@@ -222,7 +235,8 @@ TEST(Checkpoint, AnotherSinkIsRefused) {
   const auto share = [&](QueryOptions& options) {
     options.checkpoint = CheckpointInMemory(checkpoint);
     options.max_offsets_per_trigger = 5;
-    options.output.make = [&, make = options.output.make](const SinkRequest& request) -> absl::StatusOr<std::unique_ptr<Sink>> {
+    options.output.make = [&, make = options.output.make](
+                              const SinkRequest& request) -> absl::StatusOr<std::unique_ptr<Sink>> {
       return std::make_unique<FailingSink>(*make(request), &commits_left, false);
     };
   };
@@ -240,7 +254,8 @@ TEST(Checkpoint, AnotherSinkIsRefused) {
 
 TEST(DataLoss, StopsOrGoesOnAsAsked) {
   for (const bool fail : {true, false}) {
-    TestKit kit(Totals(OutputMode::kUpdate), {}, [=](QueryOptions& options) { options.fail_on_data_loss = fail; });
+    TestKit kit(Totals(OutputMode::kUpdate), {},
+                [=](QueryOptions& options) { options.fail_on_data_loss = fail; });
     AddOrders(kit, 0, 100);
     ASSERT_TRUE(kit.RunAll().ok());
     AddOrders(kit, 100, 100);
@@ -248,7 +263,8 @@ TEST(DataLoss, StopsOrGoesOnAsAsked) {
     const absl::StatusOr<bool> ran = kit.RunBatch();
     if (fail) {
       EXPECT_EQ(ExitCode(ran.status(), true), 3) << ran.status();
-      EXPECT_THAT(std::string(ran.status().message()), HasSubstr("topic orders partition 0: wanted offset 100, available from 150"));
+      EXPECT_THAT(std::string(ran.status().message()),
+                  HasSubstr("topic orders partition 0: wanted offset 100, available from 150"));
     } else {
       ASSERT_TRUE(ran.ok()) << ran.status();
       EXPECT_EQ(kit.LastProgress().num_input_rows, 50);
@@ -276,8 +292,9 @@ TEST(DataLoss, ARangeThatLeftTheLogBeforeItsReRun) {
       TestKit kit(Totals(OutputMode::kUpdate), {}, [&](QueryOptions& options) {
         options.fail_on_data_loss = fail;
         options.max_offsets_per_trigger = 100;
-        options.output.make = [&, make = options.output.make](
-                                  const SinkRequest& request) -> absl::StatusOr<std::unique_ptr<Sink>> {
+        options.output.make =
+            [&, make = options.output.make](
+                const SinkRequest& request) -> absl::StatusOr<std::unique_ptr<Sink>> {
           return std::make_unique<FailingSink>(*make(request), &commits_left, in_sink);
         };
       });
@@ -304,9 +321,12 @@ TEST(DataLoss, ARangeThatLeftTheLogBeforeItsReRun) {
 
 TEST(BadRecords, EachPolicy) {
   const auto pipeline = [](Job& job) {
-    return job.Source("t").Decode(Json(Schema().Int64("id").String("_corrupt_record"))).WriteTo(job.Sink("s"), OutputMode::kAppend);
+    return job.Source("t")
+        .Decode(Json(Schema().Int64("id").String("_corrupt_record")))
+        .WriteTo(job.Sink("s"), OutputMode::kAppend);
   };
-  for (const BadRecordPolicy policy : {BadRecordPolicy::kFail, BadRecordPolicy::kDrop, BadRecordPolicy::kNull}) {
+  for (const BadRecordPolicy policy :
+       {BadRecordPolicy::kFail, BadRecordPolicy::kDrop, BadRecordPolicy::kNull}) {
     TestKit kit(pipeline, {}, [=](QueryOptions& options) { options.bad_records = policy; });
     kit.AddRaw(R"({"id":1})");
     kit.AddRaw(R"({"id":)");
@@ -314,7 +334,8 @@ TEST(BadRecords, EachPolicy) {
     const absl::StatusOr<bool> ran = kit.RunBatch();
     if (policy == BadRecordPolicy::kFail) {
       EXPECT_EQ(ExitCode(ran.status(), true), 1);
-      EXPECT_THAT(std::string(ran.status().message()), HasSubstr("topic t partition 0 offset 1: parse_error"));
+      EXPECT_THAT(std::string(ran.status().message()),
+                  HasSubstr("topic t partition 0 offset 1: parse_error"));
       continue;
     }
     ASSERT_TRUE(ran.ok()) << ran.status();
@@ -323,7 +344,8 @@ TEST(BadRecords, EachPolicy) {
     if (policy == BadRecordPolicy::kDrop) {
       EXPECT_THAT(kit.Rows(), ElementsAre(R"({"id":1,"_corrupt_record":null})"));
     } else {
-      EXPECT_THAT(kit.Rows(), ElementsAre(R"({"id":1,"_corrupt_record":null})", R"({"id":null,"_corrupt_record":"{\"id\":"})",
+      EXPECT_THAT(kit.Rows(), ElementsAre(R"({"id":1,"_corrupt_record":null})",
+                                          R"({"id":null,"_corrupt_record":"{\"id\":"})",
                                           R"({"id":null,"_corrupt_record":null})"));
     }
   }
@@ -331,7 +353,10 @@ TEST(BadRecords, EachPolicy) {
 
 TEST(Memory, ABatchThatOutgrowsItIsCutAndNothingIsLost) {
   const auto pipeline = [](Job& job) {
-    return job.Source("t").Decode(Json(Schema().Int64("id"))).GroupBy("id").Aggregate(Count().As("n"))
+    return job.Source("t")
+        .Decode(Json(Schema().Int64("id")))
+        .GroupBy("id")
+        .Aggregate(Count().As("n"))
         .WriteTo(job.Sink("s").Key("id"), OutputMode::kUpdate);
   };
   TestKit kit(pipeline, {}, [](QueryOptions& options) { options.memory_limit = size_t{4} << 20; });

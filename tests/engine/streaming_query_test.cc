@@ -54,8 +54,12 @@ struct Running {
     for (int64_t i = 0; i < count; ++i) topic->Append(0, std::nullopt, R"({"id":1})");
   }
   void Begin(Trigger trigger) {
-    Query pipeline = Job().Source("events").Decode(Json(Schema().Int64("id"))).GroupBy("id").Aggregate(Count().As("n")).WriteTo(
-        Job().Sink("counts").Key("id"), OutputMode::kUpdate, trigger);
+    Query pipeline = Job()
+                         .Source("events")
+                         .Decode(Json(Schema().Int64("id")))
+                         .GroupBy("id")
+                         .Aggregate(Count().As("n"))
+                         .WriteTo(Job().Sink("counts").Key("id"), OutputMode::kUpdate, trigger);
     absl::StatusOr<std::unique_ptr<StreamingQuery>> started = Start(pipeline, options);
     ASSERT_TRUE(started.ok()) << started.status();
     query = *std::move(started);
@@ -133,19 +137,25 @@ TEST(Triggers, ACutBatchIsFollowedAtOnce) {
 // Fails the first calls of Open as a broker that is away does.
 class AbsentSource : public Source {
  public:
-  AbsentSource(std::unique_ptr<Source> source, std::atomic<int>* absences) : source_(std::move(source)), absences_(absences) {}
+  AbsentSource(std::unique_ptr<Source> source, std::atomic<int>* absences)
+      : source_(std::move(source)), absences_(absences) {}
   std::string description() const override { return source_->description(); }
   absl::Status Open() override {
     if ((*absences_)-- > 0) return absl::UnavailableError("no broker answers at nowhere:1");
     return source_->Open();
   }
   absl::StatusOr<Offsets> StartingOffsets() override { return source_->StartingOffsets(); }
-  absl::StatusOr<std::vector<DataLoss>> CheckIdentity(const std::map<TopicPartition, LastRecord>& last) override {
+  absl::StatusOr<std::vector<DataLoss>> CheckIdentity(
+      const std::map<TopicPartition, LastRecord>& last) override {
     return source_->CheckIdentity(last);
   }
   absl::StatusOr<std::vector<AvailableRange>> Available() override { return source_->Available(); }
-  absl::Status StartRead(const std::vector<PlannedRange>& ranges) override { return source_->StartRead(ranges); }
-  absl::StatusOr<std::optional<RawRecords>> Read(absl::Duration timeout) override { return source_->Read(timeout); }
+  absl::Status StartRead(const std::vector<PlannedRange>& ranges) override {
+    return source_->StartRead(ranges);
+  }
+  absl::StatusOr<std::optional<RawRecords>> Read(absl::Duration timeout) override {
+    return source_->Read(timeout);
+  }
   void StopRead() override { source_->StopRead(); }
   std::vector<DataLoss> TakeLosses() override { return source_->TakeLosses(); }
   void Cancel() override { source_->Cancel(); }
@@ -156,8 +166,9 @@ class AbsentSource : public Source {
 };
 
 void Hide(Running* running, std::atomic<int>* absences) {
-  running->options.input.make = [absences, make = running->options.input.make](
-                                    const SourceRequest& request) -> absl::StatusOr<std::unique_ptr<Source>> {
+  running->options.input.make =
+      [absences, make = running->options.input.make](
+          const SourceRequest& request) -> absl::StatusOr<std::unique_ptr<Source>> {
     return std::make_unique<AbsentSource>(*make(request), absences);
   };
 }
@@ -237,14 +248,19 @@ TEST(Stop, EndsWithinTenSecondsThoughTheSinkIsStuck) {
 TEST(Batches, AnEmptyOneIsCheap) {
   // The batch for the watermark alone: no rows, but the whole protocol.
   TestKit kit([](Job& job) {
-    return job.Source("events").Decode(Json(Schema().Timestamp("at"))).WithWatermark("at", absl::ZeroDuration())
-        .GroupBy(TumblingWindow("at", absl::Seconds(1))).Aggregate(Count().As("n")).WriteTo(job.Sink("s"), OutputMode::kAppend);
+    return job.Source("events")
+        .Decode(Json(Schema().Timestamp("at")))
+        .WithWatermark("at", absl::ZeroDuration())
+        .GroupBy(TumblingWindow("at", absl::Seconds(1)))
+        .Aggregate(Count().As("n"))
+        .WriteTo(job.Sink("s"), OutputMode::kAppend);
   });
   kit.Add({{"at", "2025-01-01T00:00:00Z"}});
   ASSERT_TRUE(*kit.RunBatch());
   const absl::Time start = absl::Now();
   ASSERT_TRUE(*kit.RunBatch());
-  EXPECT_LT(absl::Now() - start, absl::Milliseconds(50));  // measured under 2 ms; the rest is for a busy machine
+  EXPECT_LT(absl::Now() - start,
+            absl::Milliseconds(50));  // measured under 2 ms; the rest is for a busy machine
   EXPECT_EQ(kit.LastProgress().num_input_rows, 0);
 }
 
