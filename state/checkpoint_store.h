@@ -18,7 +18,8 @@ namespace tidemark {
 class StateCursor {
  public:
   virtual ~StateCursor() = default;
-  /// Moves to the next row (the first call: the first row); false at the end. DataLoss if a row cannot be read.
+  /// Moves to the next row (the first call: the first row); false at the end. DataLoss if a row
+  /// cannot be read.
   virtual absl::StatusOr<bool> Next() = 0;
   virtual std::string_view key() const = 0;
   virtual std::string_view value() const = 0;
@@ -37,27 +38,31 @@ class StoreWrites {
   virtual size_t byte_size() const = 0;
 };
 
-/// The durable rows of one checkpoint: meta rows by name and state rows by key, bytes in and bytes out. It knows nothing of
-/// rows, operators or the batch protocol. Called by one thread, but: any number of threads may call MultiGetState and
-/// NewWrites at any time, also while a Commit runs, and NewStateCursor while none runs.
-/// Errors: FailedPrecondition = locked by another process, not ours, not writable, made by a newer version; DataLoss = damaged
-/// (the message names the file and what to do); ResourceExhausted = disk full; Unavailable = other I/O error that may pass.
+/// The durable rows of one checkpoint: meta rows by name and state rows by key, bytes in and bytes
+/// out. It knows nothing of rows, operators or the batch protocol. Called by one thread, but: any
+/// number of threads may call MultiGetState and NewWrites at any time, also while a Commit runs,
+/// and NewStateCursor while none runs. Errors: FailedPrecondition = locked by another process, not
+/// ours, not writable, made by a newer version; DataLoss = damaged (the message names the file and
+/// what to do); ResourceExhausted = disk full; Unavailable = other I/O error that may pass.
 class CheckpointStore {
  public:
   virtual ~CheckpointStore() = default;
 
   virtual absl::StatusOr<std::optional<std::string>> GetMeta(std::string_view name) = 0;
   virtual std::unique_ptr<StoreWrites> NewWrites() = 0;
-  /// Applies the writes atomically; they are on the disk when it returns OK. After an error the store must be opened again.
+  /// Applies the writes atomically; they are on the disk when it returns OK. After an error the
+  /// store must be opened again.
   virtual absl::Status Commit(std::unique_ptr<StoreWrites> writes) = 0;
 
   /// values[i] = the state row of sorted_keys[i] (ascending), or nothing.
   virtual absl::Status MultiGetState(const std::vector<std::string_view>& sorted_keys,
                                      std::vector<std::optional<std::string>>* values) = 0;
   /// State rows in [begin, end), ascending.
-  virtual std::unique_ptr<StateCursor> NewStateCursor(std::string_view begin, std::string_view end) = 0;
+  virtual std::unique_ptr<StateCursor> NewStateCursor(std::string_view begin,
+                                                      std::string_view end) = 0;
 
-  /// Keeps a copy of the store as of now under `batch_id` (hard links) and removes all but the newest `keep`.
+  /// Keeps a copy of the store as of now under `batch_id` (hard links) and removes all but the
+  /// newest `keep`.
   virtual absl::Status Snapshot(int64_t batch_id, int keep) = 0;
   /// Bytes of memory the store uses: block cache, memtables.
   virtual size_t memory_bytes() const = 0;
@@ -67,13 +72,16 @@ struct CheckpointStoreOptions {
   size_t memory_bytes = size_t{64} << 20;  ///< for block cache and memtables together
 };
 
-/// Opens the RocksDB store in `folder`, made if it is missing (then *created is true), and locks it for this process until the
-/// store is destroyed: a second process is refused with FailedPrecondition naming the holder's process id. A folder that holds
-/// anything else than a Tidemark checkpoint is refused, never emptied. WAL recovery tolerates a torn tail and nothing else.
-absl::StatusOr<std::unique_ptr<CheckpointStore>> OpenCheckpointStore(const std::string& folder,
-                                                                     const CheckpointStoreOptions& options, bool* created);
+/// Opens the RocksDB store in `folder`, made if it is missing (then *created is true), and locks it
+/// for this process until the store is destroyed: a second process is refused with
+/// FailedPrecondition naming the holder's process id. A folder that holds anything else than a
+/// Tidemark checkpoint is refused, never emptied. WAL recovery tolerates a torn tail and nothing
+/// else.
+absl::StatusOr<std::unique_ptr<CheckpointStore>> OpenCheckpointStore(
+    const std::string& folder, const CheckpointStoreOptions& options, bool* created);
 
-/// A store in memory, for tests: what was committed survives the CheckpointStore object as long as the handle lives.
+/// A store in memory, for tests: what was committed survives the CheckpointStore object as long as
+/// the handle lives.
 class MemoryCheckpoint {
  public:
   MemoryCheckpoint();
