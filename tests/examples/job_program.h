@@ -92,7 +92,8 @@ inline std::map<int64_t, std::vector<std::string>> JsonBatches(const std::string
   std::map<std::string, std::string> parts;
   for (const auto& entry : std::filesystem::directory_iterator(folder + "/_tidemark")) {
     const std::string name = entry.path().filename();
-    if (name.ends_with(".json") && name[0] != '.') batches[std::stoll(name)];
+    // The marker that a new query starts with counts as batch -1.
+    if (name.ends_with(".json") && name[0] != '.' && name[0] != '-') batches[std::stoll(name)];
   }
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     const std::string name = entry.path().filename();

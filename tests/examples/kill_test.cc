@@ -1,5 +1,6 @@
-// Each job, over a million records of a real Kafka topic into a real MariaDB, killed with SIGKILL twenty times at random moments
-// and started again each time: the table ends as that of a run that nothing disturbed.
+// Each job, over a million records of a real Kafka topic into a real MariaDB, killed with SIGKILL
+// twenty times at random moments and started again each time: the table ends as that of a run that
+// nothing disturbed.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -80,14 +81,26 @@ class KillTest : public ::testing::TestWithParam<JobUnderTest> {
   }
 
   std::vector<std::string> Flags(const std::string& table) const {
-    return {"--brokers", kafka_->brokers(), "--starting-offsets", "earliest", "--trigger", "available-now",
-            "--max-offsets-per-trigger", std::to_string(GetParam().batch_rows), "--checkpoint", folder_.Path(table), "--sink",
+    return {"--brokers",
+            kafka_->brokers(),
+            "--starting-offsets",
+            "earliest",
+            "--trigger",
+            "available-now",
+            "--max-offsets-per-trigger",
+            std::to_string(GetParam().batch_rows),
+            "--checkpoint",
+            folder_.Path(table),
+            "--sink",
             mariadb_->url(table) + "?create_table=true"};
   }
-  JobFolder::Variables Password() const { return {{"TIDEMARK_MYSQL_PASSWORD", mariadb_->password()}}; }
+  JobFolder::Variables Password() const {
+    return {{"TIDEMARK_MYSQL_PASSWORD", mariadb_->password()}};
+  }
 
   std::vector<MariaDbRow> Table(const std::string& table) const {
-    absl::StatusOr<std::vector<MariaDbRow>> rows = mariadb_->Query(fmt::format("SELECT * FROM tidemark.{} ORDER BY 1, 2, 3", table));
+    absl::StatusOr<std::vector<MariaDbRow>> rows =
+        mariadb_->Query(fmt::format("SELECT * FROM tidemark.{} ORDER BY 1, 2, 3", table));
     EXPECT_TRUE(rows.ok()) << rows.status();
     return rows.ok() ? *std::move(rows) : std::vector<MariaDbRow>();
   }
@@ -114,18 +127,21 @@ TEST_P(KillTest, EndsWithTheTableOfAnUndisturbedRun) {
   ASSERT_EQ(whole.exit_code, 0) << whole.stderr_text;
   ASSERT_TRUE(Contains(whole.stderr_text, fmt::format("rows={}", kRecords))) << whole.stderr_text;
 
-  const auto whole_ms =
-      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - start).count();
+  const auto whole_ms = std::chrono::duration_cast<std::chrono::milliseconds>(
+                            std::chrono::steady_clock::now() - start)
+                            .count();
 
   const unsigned seed = std::random_device{}();
   std::minstd_rand random(seed);
-  std::uniform_int_distribution<int> life_ms(50, std::clamp(static_cast<int>(whole_ms / 10), 100, 700));
+  std::uniform_int_distribution<int> life_ms(50,
+                                             std::clamp(static_cast<int>(whole_ms / 10), 100, 700));
   const std::string killed = job.name + "_killed";
   int kills = 0;
   for (; kills < kKills; ++kills) {
     std::unique_ptr<Process> process = folder_.Launch(job.name, Flags(killed), Password());
     ASSERT_NE(process, nullptr);
-    ASSERT_FALSE(process->Wait(absl::Milliseconds(life_ms(random))).ok()) << "at the end after " << kills << " kills";
+    ASSERT_FALSE(process->Wait(absl::Milliseconds(life_ms(random))).ok())
+        << "at the end after " << kills << " kills";
     process->Kill();
   }
   const ProcessResult last = folder_.Run(job.name, Flags(killed), Password());
@@ -137,15 +153,19 @@ TEST_P(KillTest, EndsWithTheTableOfAnUndisturbedRun) {
   if (job.is_right != nullptr) {
     EXPECT_TRUE(job.is_right(expected));
   }
-  EXPECT_TRUE(Table(killed) == expected) << "wrong table after " << kills << " kills, seed " << seed;
+  EXPECT_TRUE(Table(killed) == expected)
+      << "wrong table after " << kills << " kills, seed " << seed;
 }
 
 INSTANTIATE_TEST_SUITE_P(
     Jobs, KillTest,
-    ::testing::Values(JobUnderTest{"registrations_per_store", "users_change_events", &examples::FakeCustomer, 2'000},
-                      JobUnderTest{"customers_cdc", "customers_cdc", &examples::FakeCustomerChange, 20'000},
-                      JobUnderTest{"op_counts", "orders_cdc", &examples::FakeOrderChange, 2'000, &OpCountsAreRight},
-                      JobUnderTest{"order_totals", "orders", &examples::FakeOrder, 2'000, &OrderTotalsAreRight}),
+    ::testing::Values(
+        JobUnderTest{"registrations_per_store", "users_change_events", &examples::FakeCustomer,
+                     2'000},
+        JobUnderTest{"customers_cdc", "customers_cdc", &examples::FakeCustomerChange, 20'000},
+        JobUnderTest{"op_counts", "orders_cdc", &examples::FakeOrderChange, 2'000,
+                     &OpCountsAreRight},
+        JobUnderTest{"order_totals", "orders", &examples::FakeOrder, 2'000, &OrderTotalsAreRight}),
     [](const auto& job) { return job.param.name; });
 
 }  // namespace
