@@ -133,6 +133,7 @@ absl::Status QueryExecution::OpenCheckpoint() {
   if (bound_.aggregation != nullptr) {
     WindowTableOptions table;
     table.layout = bound_.aggregation->slot_layout();
+    table.memory_budget = TableBytesLimit(options_.memory_limit);
     table_ = WindowTable::Create(&checkpoint_->store(), table);
     bound_.aggregation->Attach(table_.get());
   }

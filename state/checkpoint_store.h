@@ -40,8 +40,8 @@ class StoreWrites {
 
 /// The durable rows of one checkpoint: meta rows by name and state rows by key, bytes in and bytes
 /// out. It knows nothing of rows, operators or the batch protocol. Called by one thread, but: any
-/// number of threads may call MultiGetState and NewWrites at any time, also while a Commit runs,
-/// and NewStateCursor while none runs. Errors: FailedPrecondition = locked by another process, not
+/// number of threads may call MultiGetState, NewStateCursor and NewWrites at any time, also while a
+/// Commit runs. Errors: FailedPrecondition = locked by another process, not
 /// ours, not writable, made by a newer version; DataLoss = damaged (the message names the file and
 /// what to do); ResourceExhausted = disk full; Unavailable = other I/O error that may pass.
 class CheckpointStore {

@@ -149,6 +149,13 @@ Group* GroupTable::Insert(uint32_t batch, uint64_t hash, std::string_view key, b
   return group;
 }
 
+Group* GroupTable::FindOrAddStored(uint32_t tag, std::string_view key) {
+  if (Group* group = size_ == 0 ? nullptr : Find(tag, key); group != nullptr) return group;
+  Group* group = Append(tag, key);
+  group->touched_batch = 0;
+  return group;
+}
+
 Group* GroupTable::Append(uint32_t tag, std::string_view key) {
   const uint64_t index_size = uint64_t{index_mask_} + 1;
   if ((uint64_t{size_} + 1) * 8 > index_size * 5) GrowIndex(static_cast<uint32_t>(index_size * 2));

@@ -78,6 +78,20 @@ class GroupTable {
   /// The batch is committed.
   void ForgetTouched();
 
+  /// How the store has this table: as runs (values of many groups each, the newest last), or as a
+  /// row a group. Only a table that has all its groups keeps runs.
+  struct StoredRuns {
+    bool in_use = false;
+    bool converting = false;  ///< the next commit makes rows of them
+    uint64_t next = 0;        ///< number of the next run
+    int64_t groups = 0;       ///< in all runs, old versions too
+  };
+  StoredRuns& runs() { return runs_; }
+  const StoredRuns& runs() const { return runs_; }
+  /// The group of a run: found or made, but not touched; its slot is to be filled.
+  Group* FindOrAddStored(uint32_t tag, std::string_view key);
+  size_t memory_bytes() const { return memory_.get(); }
+
   Group* group(uint32_t number) const;
   /// What one group costs in memory, on average.
   size_t bytes_per_group() const { return size_ == 0 ? 0 : memory_.get() / size_; }
@@ -123,6 +137,7 @@ class GroupTable {
   ByteArena bytes_;
   std::vector<Group*> touched_;
   int64_t created_ = 0;
+  StoredRuns runs_;
 };
 
 }  // namespace tidemark

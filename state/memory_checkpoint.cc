@@ -57,12 +57,13 @@ class MemoryWrites : public StoreWrites {
   size_t byte_size_ = 0;
 };
 
+/// Over a copy, so that a commit may run beside it.
 class MemoryCursor : public StateCursor {
  public:
-  MemoryCursor(Rows::const_iterator begin, Rows::const_iterator end) : next_(begin), end_(end) {}
+  explicit MemoryCursor(Rows rows) : rows_(std::move(rows)), next_(rows_.begin()) {}
 
   absl::StatusOr<bool> Next() override {
-    if (next_ == end_) return false;
+    if (next_ == rows_.end()) return false;
     row_ = next_++;
     return true;
   }
@@ -70,8 +71,8 @@ class MemoryCursor : public StateCursor {
   std::string_view value() const override { return row_->second; }
 
  private:
+  const Rows rows_;
   Rows::const_iterator next_;
-  Rows::const_iterator end_;
   Rows::const_iterator row_;
 };
 
@@ -134,9 +135,10 @@ class MemoryCheckpoint::Store : public CheckpointStore {
 
   std::unique_ptr<StateCursor> NewStateCursor(std::string_view begin,
                                               std::string_view end) override {
+    const std::lock_guard lock(data_->mutex);
     const auto first = data_->state.lower_bound(begin);
     const auto last = begin < end ? data_->state.lower_bound(end) : first;
-    return std::make_unique<MemoryCursor>(first, last);
+    return std::make_unique<MemoryCursor>(Rows(first, last));
   }
 
   /// Nothing to go back to in memory.

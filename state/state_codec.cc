@@ -29,6 +29,25 @@ std::string StateKeys::Key(uint32_t id, int64_t window_end) {
   return key;
 }
 
+std::string StateKeys::Runs(int64_t window_end, uint32_t shard) const {
+  std::string key = WindowRuns(window_end);
+  AppendBytes(__builtin_bswap32(shard), &key);
+  return key;
+}
+
+std::string StateKeys::Run(int64_t window_end, uint32_t shard, uint64_t number) const {
+  std::string key = Runs(window_end, shard);
+  AppendBytes(__builtin_bswap64(number), &key);
+  return key;
+}
+
+std::optional<uint64_t> StateKeys::ParseRunKey(std::string_view key) {
+  uint64_t number;
+  if (key.size() != kWindowBytes + sizeof(uint32_t) + sizeof(number)) return std::nullopt;
+  std::memcpy(&number, key.data() + kWindowBytes + sizeof(uint32_t), sizeof(number));
+  return __builtin_bswap64(number);
+}
+
 std::string StateKeys::After(std::string prefix) {
   while (!prefix.empty() && prefix.back() == '\xff') prefix.pop_back();
   // Only the counts of operator 2^31 - 1 for kNoWindow are all ones: nothing lies above them but
@@ -107,6 +126,28 @@ bool DecodeSlot(const SlotLayout& layout, std::string_view value, std::byte* slo
   }
   std::memcpy(slot + copied, from, layout.width - copied);
   return blob_bytes_left == 0;
+}
+
+void AppendToRun(uint32_t tag, std::string_view key, std::string_view value, std::string* run) {
+  const uint32_t head[] = {tag, static_cast<uint32_t>(key.size()),
+                           static_cast<uint32_t>(value.size())};
+  run->append(reinterpret_cast<const char*>(head), sizeof(head));
+  run->append(key);
+  run->append(value);
+}
+
+bool TakeFromRun(std::string_view* run, uint32_t* tag, std::string_view* key,
+                 std::string_view* value) {
+  uint32_t head[3];
+  if (run->size() < sizeof(head)) return false;
+  std::memcpy(head, run->data(), sizeof(head));
+  run->remove_prefix(sizeof(head));
+  if (run->size() < size_t{head[1]} + head[2]) return false;
+  *tag = head[0];
+  *key = run->substr(0, head[1]);
+  *value = run->substr(head[1], head[2]);
+  run->remove_prefix(size_t{head[1]} + head[2]);
+  return true;
 }
 
 absl::Status BadRowError(size_t size, const SlotLayout& layout) {

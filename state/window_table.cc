@@ -23,6 +23,11 @@ namespace tidemark {
 namespace {
 
 constexpr size_t kLookupKeys = 256;  // in one MultiGet
+constexpr size_t kRunGroups = 4096;  // in one run
+// Runs are replaced by one of the live groups when they hold more than this many times as many.
+constexpr int64_t kRunsPerGroup = 3;
+// Groups turned from runs into rows in one commit.
+constexpr int64_t kConvertedGroups = 200'000;
 
 /// A window with rows in the store.
 struct StoredWindow {
@@ -64,6 +69,19 @@ struct RowKeys {
   void Prefetch(uintptr_t ref) const { __builtin_prefetch(keys[ref].data()); }
 };
 
+/// What could not be opened.
+class FailedGroupCursor : public GroupCursor {
+ public:
+  explicit FailedGroupCursor(absl::Status status) : status_(std::move(status)) {}
+  absl::StatusOr<bool> Next() override { return status_; }
+  int64_t window_end() const override { return 0; }
+  std::string_view key() const override { return {}; }
+  const std::byte* slot() const override { return nullptr; }
+
+ private:
+  absl::Status status_;
+};
+
 class HashedWindowTable : public WindowTable {
  public:
   HashedWindowTable(CheckpointStore* store, WindowTableOptions options)
@@ -71,6 +89,7 @@ class HashedWindowTable : public WindowTable {
         store_(store),
         keys_(options.operator_id),
         layout_(std::move(options.layout)),
+        rows_above_(options.memory_budget / 2),
         shards_(static_cast<size_t>(options.shards)) {
     Load().IgnoreError();  // said again by Upsert
   }
@@ -100,9 +119,16 @@ class HashedWindowTable : public WindowTable {
 
   absl::Status Load();
   absl::Status EnsureLoaded();
-  GroupTable* FindOrMakeTable(Shard* shard, int64_t window_end);
+  absl::StatusOr<GroupTable*> FindOrMakeTable(uint32_t shard_index, int64_t window_end);
+  absl::Status LoadRuns(uint32_t shard_index, GroupTable* table);
+  absl::Status LoadRunsOfWindows(int64_t after, int64_t upto);
+  void AppendRun(uint32_t shard_index, GroupTable* table, StoreWrites* writes);
+  void AppendRows(int64_t window_end, const std::vector<const GroupTable*>& tables, bool touched,
+                  StoreWrites* writes);
+  void ConvertToRows(int64_t closed_upto, StoreWrites* writes);
   absl::Status LookUpMissing(Shard* shard, GroupTable* table, std::span<const uint64_t> hashes,
                              std::span<const std::string_view> keys, std::byte** slots);
+  void EvictRunTables(size_t target);
   TouchedTables CollectTouched() const;
   bool SomeOnlyInStore(int64_t window_end, const StoredWindow& stored) const;
   int64_t Sum(std::atomic<int64_t> Shard::*count) const;
@@ -110,7 +136,9 @@ class HashedWindowTable : public WindowTable {
   CheckpointStore* store_;
   StateKeys keys_;
   SlotLayout layout_;
+  size_t rows_above_;  // bytes of memory from which on tables are stored as rows
   std::vector<Shard> shards_;
+  std::vector<GroupTable*> converting_;  // tables that the next commit turns from runs into rows
   uint32_t batch_ = 1;
 
   std::mutex load_mutex_;
@@ -152,14 +180,65 @@ absl::Status HashedWindowTable::Load() {
   return absl::OkStatus();
 }
 
-GroupTable* HashedWindowTable::FindOrMakeTable(Shard* shard, int64_t window_end) {
-  if (GroupTable* table = shard->Find(window_end); table != nullptr) return table;
+absl::StatusOr<GroupTable*> HashedWindowTable::FindOrMakeTable(uint32_t shard_index,
+                                                               int64_t window_end) {
+  Shard& shard = shards_[shard_index];
+  if (GroupTable* table = shard.Find(window_end); table != nullptr) return table;
   const auto stored = stored_.find(window_end);
-  const bool has_all = stored == stored_.end() || !stored->second.rows_without_table;
-  auto table = std::make_unique<GroupTable>(window_end, &layout_, has_all, &shard->memory);
-  shard->last_used = table.get();
-  shard->tables.emplace(window_end, std::move(table));
-  return shard->last_used;
+  const bool is_new = stored == stored_.end() || !stored->second.rows_without_table;
+  auto table = std::make_unique<GroupTable>(window_end, &layout_, /*has_all=*/true, &shard.memory);
+  table->runs().in_use = !is_new || memory_bytes() < rows_above_;
+  if (!is_new) {
+    const absl::Status status = LoadRuns(shard_index, table.get());
+    if (!status.ok()) return status;
+    if (table->runs().next == 0) {
+      // No runs: what there is, is rows.
+      table = std::make_unique<GroupTable>(window_end, &layout_, /*has_all=*/false, &shard.memory);
+    }
+  }
+  Add(&shard.groups, table->size());
+  shard.last_used = table.get();
+  shard.tables.emplace(window_end, std::move(table));
+  return shard.last_used;
+}
+
+absl::Status HashedWindowTable::LoadRuns(uint32_t shard_index, GroupTable* table) {
+  const int64_t window_end = table->window_end();
+  GroupTable::StoredRuns& runs = table->runs();
+  const auto rows = store_->NewStateCursor(keys_.Runs(window_end, shard_index),
+                                           keys_.RunsEnd(window_end, shard_index));
+  while (true) {
+    const absl::StatusOr<bool> has_row = rows->Next();
+    if (!has_row.ok()) return has_row.status();
+    if (!*has_row) return absl::OkStatus();
+    const std::optional<uint64_t> number = StateKeys::ParseRunKey(rows->key());
+    std::string_view run = rows->value();
+    while (!run.empty()) {
+      uint32_t tag;
+      std::string_view key;
+      std::string_view value;
+      if (!number.has_value() || !TakeFromRun(&run, &tag, &key, &value)) {
+        return BadRowError(rows->value().size(), layout_);
+      }
+      Group* group = table->FindOrAddStored(tag, key);
+      if (!DecodeSlot(layout_, value, group->slot())) return BadRowError(value.size(), layout_);
+      table->OwnBlobs(group->slot());
+      ++runs.groups;
+    }
+    runs.next = number.value_or(0) + 1;
+  }
+}
+
+absl::Status HashedWindowTable::LoadRunsOfWindows(int64_t after, int64_t upto) {
+  for (auto stored = stored_.upper_bound(after); stored != stored_.end() && stored->first <= upto;
+       ++stored) {
+    if (!stored->second.rows_without_table) continue;
+    for (uint32_t shard = 0; shard < shards_.size(); ++shard) {
+      const absl::StatusOr<GroupTable*> table = FindOrMakeTable(shard, stored->first);
+      if (!table.ok()) return table.status();
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::Status HashedWindowTable::Upsert(int shard_index, int64_t window_end,
@@ -169,7 +248,10 @@ absl::Status HashedWindowTable::Upsert(int shard_index, int64_t window_end,
   if (!loaded.ok()) return loaded;
   if (keys.empty()) return absl::OkStatus();
   Shard& shard = shards_[static_cast<size_t>(shard_index)];
-  GroupTable* table = FindOrMakeTable(&shard, window_end);
+  const absl::StatusOr<GroupTable*> found =
+      FindOrMakeTable(static_cast<uint32_t>(shard_index), window_end);
+  if (!found.ok()) return found.status();
+  GroupTable* table = *found;
   const int64_t groups_before = table->size();
   const int64_t created_before = table->created();
   const size_t touched_before = table->touched().size();
@@ -258,6 +340,9 @@ bool HashedWindowTable::SomeOnlyInStore(int64_t window_end, const StoredWindow& 
 }
 
 std::unique_ptr<GroupCursor> HashedWindowTable::Scan(int64_t after, int64_t upto) {
+  if (absl::Status status = LoadRunsOfWindows(after, upto); !status.ok()) {
+    return std::make_unique<FailedGroupCursor>(std::move(status));
+  }
   std::map<int64_t, WindowGroups> windows;
   for (const Shard& shard : shards_) {
     for (auto table = shard.tables.upper_bound(after);
@@ -284,19 +369,26 @@ absl::Status HashedWindowTable::AppendWrites(int64_t closed_upto, StoreWrites* w
     const int64_t first = stored_.begin()->first;
     writes->DeleteStateRange(keys_.Window(first), keys_.WindowsEnd(closed_upto));
     writes->DeleteStateRange(keys_.Count(first), keys_.CountsEnd(closed_upto));
+    writes->DeleteStateRange(keys_.WindowRuns(first), keys_.WindowsRunsEnd(closed_upto));
+  }
+  for (GroupTable* table : converting_)
+    table->runs().converting = false;  // of a commit that failed
+  converting_.clear();
+  if (memory_bytes() > rows_above_) ConvertToRows(closed_upto, writes);
+  for (uint32_t shard = 0; shard < shards_.size(); ++shard) {
+    for (GroupTable* table : shards_[shard].touched) {
+      const GroupTable::StoredRuns& runs = table->runs();
+      if (table->window_end() > closed_upto && runs.in_use && !runs.converting) {
+        AppendRun(shard, table, writes);
+      }
+    }
   }
   const TouchedTables touched = CollectTouched();
   const auto open = touched.upper_bound(closed_upto);
-  std::string key;
-  std::string value;
   for (auto window = open; window != touched.end(); ++window) {
-    key = keys_.Window(window->first);
-    for (const KeyedItem& item : SortedGroups(window->second, /*touched=*/true)) {
-      const Group* group = GroupKeys::group(item.ref);
-      key.resize(StateKeys::kWindowBytes);
-      key.append(group->key());
-      writes->PutState(key, EncodeSlot(layout_, group->slot(), &value));
-    }
+    std::vector<const GroupTable*> tables = window->second;
+    std::erase_if(tables, [](const GroupTable* table) { return table->runs().in_use; });
+    AppendRows(window->first, tables, /*touched=*/true, writes);
   }
   for (auto window = open; window != touched.end(); ++window) {
     int64_t created = 0;
@@ -309,7 +401,67 @@ absl::Status HashedWindowTable::AppendWrites(int64_t closed_upto, StoreWrites* w
   return absl::OkStatus();
 }
 
+void HashedWindowTable::AppendRows(int64_t window_end, const std::vector<const GroupTable*>& tables,
+                                   bool touched, StoreWrites* writes) {
+  if (tables.empty()) return;
+  std::string key = keys_.Window(window_end);
+  std::string value;
+  for (const KeyedItem& item : SortedGroups(tables, touched)) {
+    const Group* group = GroupKeys::group(item.ref);
+    key.resize(StateKeys::kWindowBytes);
+    key.append(group->key());
+    writes->PutState(key, EncodeSlot(layout_, group->slot(), &value));
+  }
+}
+
+void HashedWindowTable::AppendRun(uint32_t shard_index, GroupTable* table, StoreWrites* writes) {
+  GroupTable::StoredRuns& runs = table->runs();
+  const int64_t window_end = table->window_end();
+  const int64_t touched = static_cast<int64_t>(table->touched().size());
+  // Small tables are rewritten rarely too: what a restart reads stays in proportion all the same.
+  constexpr int64_t kSmallTable = 64;
+  const bool all = runs.groups + touched > kRunsPerGroup * (int64_t{table->size()} + kSmallTable);
+  if (all) {
+    writes->DeleteStateRange(keys_.Runs(window_end, shard_index),
+                             keys_.RunsEnd(window_end, shard_index));
+    runs.groups = 0;
+  }
+  std::string run;
+  std::string value;
+  const size_t count = all ? table->size() : table->touched().size();
+  for (size_t i = 0; i < count; ++i) {
+    const Group* group = all ? table->group(static_cast<uint32_t>(i)) : table->touched()[i];
+    AppendToRun(group->tag, group->key(), EncodeSlot(layout_, group->slot(), &value), &run);
+    if ((i + 1) % kRunGroups != 0 && i + 1 != count) continue;
+    writes->PutState(keys_.Run(window_end, shard_index, runs.next++), run);
+    run.clear();
+  }
+  runs.groups += static_cast<int64_t>(count);
+}
+
+void HashedWindowTable::ConvertToRows(int64_t closed_upto, StoreWrites* writes) {
+  int64_t converted = 0;
+  for (uint32_t shard = 0; shard < shards_.size(); ++shard) {
+    auto& tables = shards_[shard].tables;
+    for (auto entry = tables.upper_bound(closed_upto); entry != tables.end(); ++entry) {
+      GroupTable* table = entry->second.get();
+      if (!table->runs().in_use) continue;
+      if (converted > kConvertedGroups) return;
+      if (table->runs().next > 0) {
+        writes->DeleteStateRange(keys_.Runs(entry->first, shard),
+                                 keys_.RunsEnd(entry->first, shard));
+      }
+      AppendRows(entry->first, {table}, /*touched=*/false, writes);
+      table->runs().converting = true;
+      converting_.push_back(table);
+      converted += table->size();
+    }
+  }
+}
+
 void HashedWindowTable::Committed(int64_t closed_upto) {
+  for (GroupTable* table : converting_) table->runs() = GroupTable::StoredRuns();
+  converting_.clear();
   for (auto stored = stored_.begin(); stored != stored_.end() && stored->first <= closed_upto;) {
     stored_groups_ -= stored->second.groups;
     stored = stored_.erase(stored);
@@ -336,6 +488,7 @@ void HashedWindowTable::Committed(int64_t closed_upto) {
 }
 
 void HashedWindowTable::Discard() {
+  converting_.clear();
   for (Shard& shard : shards_) {
     shard.touched.clear();
     shard.last_used = nullptr;
@@ -359,7 +512,7 @@ void HashedWindowTable::Evict(size_t target) {
     std::vector<const GroupTable*> tables;
     for (const Shard& shard : shards_) {
       for (const auto& [window_end, table] : shard.tables) {
-        if (table->touched().empty()) tables.push_back(table.get());
+        if (table->touched().empty() && !table->runs().in_use) tables.push_back(table.get());
       }
     }
     const bool is_last = round == kRounds - 1;  // overheads that estimates miss: let all go
@@ -369,7 +522,9 @@ void HashedWindowTable::Evict(size_t target) {
       for (auto entry = shard.tables.begin(); entry != shard.tables.end();) {
         const std::unique_ptr<GroupTable>& table = entry->second;
         std::optional<std::unique_ptr<GroupTable>> rest;
-        if (table->touched().empty()) rest = plan.Apply(*table, &shard.memory);
+        if (table->touched().empty() && !table->runs().in_use) {
+          rest = plan.Apply(*table, &shard.memory);
+        }
         if (!rest.has_value()) {
           ++entry;
           continue;
@@ -383,6 +538,23 @@ void HashedWindowTable::Evict(size_t target) {
           entry = shard.tables.erase(entry);
         }
       }
+    }
+  }
+  EvictRunTables(target);
+}
+
+void HashedWindowTable::EvictRunTables(size_t target) {
+  // The earliest windows first: the later ones are more likely to be needed.
+  for (auto stored = stored_.begin(); stored != stored_.end() && memory_bytes() > target;
+       ++stored) {
+    for (Shard& shard : shards_) {
+      const auto entry = shard.tables.find(stored->first);
+      if (entry == shard.tables.end() || memory_bytes() <= target) continue;
+      if (!entry->second->runs().in_use || !entry->second->touched().empty()) continue;
+      stored->second.rows_without_table = true;
+      Add(&shard.groups, -int64_t{entry->second->size()});
+      shard.tables.erase(entry);
+      shard.last_used = nullptr;
     }
   }
 }

@@ -34,7 +34,11 @@ struct SlotLayout {
 struct WindowTableOptions {
   uint32_t operator_id = 0;  ///< first part of every key in the store
   SlotLayout layout;
-  /// Groups are spread by hash; different shards may be updated by different threads at once.
+  /// Bytes of memory. From half of this on, groups are stored as rows, so that they can leave
+  /// memory one by one.
+  size_t memory_budget = SIZE_MAX;
+  /// Groups are spread by hash; different shards may be updated by different threads at once. The
+  /// same number at every start.
   int shards = 8;
 };
 
@@ -59,9 +63,15 @@ class GroupCursor {
 /// store only if its window may have groups there that are not in memory (after a restart, or after
 /// groups of it were evicted).
 ///
-/// Store keys: [operator id, 4 bytes big-endian][window end, 8 bytes big-endian, sign bit
-/// flipped][group key]; values: the slot's bytes with each BlobRef replaced by its size (4 bytes
-/// little-endian), then the blobs' bytes in order.
+/// The store has a window's groups of one shard in one of two forms. While all of them are in
+/// memory: as runs, each the groups that a batch touched in one value (restart: the runs are read
+/// in order; from time to time one run replaces all). When memory runs short: as a row a group,
+/// which can be looked up by itself.
+///
+/// Runs' keys: [operator id | 2^30][window end][shard, 4 bytes][number, 8 bytes]. Rows' keys:
+/// [operator id, 4 bytes big-endian][window end, 8 bytes big-endian, sign bit flipped][group key];
+/// values: the slot's bytes with each BlobRef replaced by its size (4 bytes little-endian), then
+/// the blobs' bytes in order.
 class WindowTable {
  public:
   static constexpr int64_t kNoWindow = INT64_MAX;

@@ -24,6 +24,7 @@
 #include "gtest/gtest.h"
 #include "tests/servers/temp_dir.h"
 #include "tidemark/state/checkpoint_store.h"
+#include "tidemark/state/state_codec.h"
 
 namespace tidemark {
 namespace {
@@ -57,6 +58,7 @@ WindowTableOptions SlotOptions() {
   options.operator_id = 3;
   options.layout.width = sizeof(Slot);
   options.layout.blob_offsets = {offsetof(Slot, first), offsetof(Slot, second)};
+  options.memory_budget = 0;  // a row a group from the start
   return options;
 }
 
@@ -64,6 +66,14 @@ WindowTableOptions CountOptions(int shards = 8) {
   WindowTableOptions options;
   options.layout.width = sizeof(int64_t);
   options.shards = shards;
+  options.memory_budget = 0;  // a row a group from the start
+  return options;
+}
+
+/// With memory enough for runs.
+WindowTableOptions RunOptions() {
+  WindowTableOptions options = CountOptions(/*shards=*/1);
+  options.memory_budget = SIZE_MAX;
   return options;
 }
 
@@ -378,7 +388,7 @@ TEST_F(WindowTableTest, ARangeIsDeletedOnlyIfAClosingWindowIsStored) {
   }
   RecordedWrites writes;
   ASSERT_TRUE(table_->AppendWrites(25, &writes).ok());
-  EXPECT_EQ(writes.ranges.size(), 2u);  // groups and counts
+  EXPECT_EQ(writes.ranges.size(), 3u);  // groups, counts and runs
   CommitBatch(25);
   RecordedWrites after;
   ASSERT_TRUE(table_->AppendWrites(30, &after).ok());
@@ -545,6 +555,91 @@ TEST_F(WindowTableTest, ADamagedCountIsDataLoss) {
     auto mend = store_->NewWrites();
     mend->DeleteState(key);
     ASSERT_TRUE(store_->Commit(std::move(mend)).ok());
+  }
+}
+
+// ---- Runs ----
+
+/// The rows of the store that are neither groups nor counts.
+int64_t StoredRuns(CheckpointStore* store) {
+  const StateKeys keys(0);
+  const auto rows =
+      store->NewStateCursor(keys.WindowRuns(INT64_MIN), keys.WindowsRunsEnd(kNoWindow));
+  int64_t count = 0;
+  while (rows->Next().value()) ++count;
+  return count;
+}
+
+TEST_F(WindowTableTest, RunsAreReadBackInOrderAndStayFew) {
+  Reopen(RunOptions());
+  const std::vector<std::string> keys = NumberedKeys(0, 1000);
+  for (int batch = 0; batch < 200; ++batch) {
+    Count(table_.get(), 10, keys);
+    CommitBatch();
+  }
+  EXPECT_GT(StoredRuns(store_.get()), 0);
+  EXPECT_LE(StoredRuns(store_.get()), 4);
+  Reopen(RunOptions());
+  EXPECT_EQ(table_->groups_total(), 1000);
+  Count(table_.get(), 10, {keys[7]});
+  EXPECT_EQ(table_->groups_in_memory(), 1000);
+  const std::map<std::string, int64_t> counts = ScanCounts(table_.get());
+  EXPECT_EQ(counts.size(), 1000u);
+  EXPECT_EQ(counts.at("10:" + keys[7]), 201);
+  EXPECT_EQ(counts.at("10:" + keys[8]), 200);
+  CommitBatch(/*closed_upto=*/10);
+  EXPECT_EQ(StoredRuns(store_.get()), 0);
+  EXPECT_EQ(table_->groups_total(), 0);
+}
+
+TEST_F(WindowTableTest, RunsLeaveMemoryWholeAndComeBack) {
+  Reopen(RunOptions());
+  const std::vector<std::string> keys = NumberedKeys(0, 20'000);
+  Count(table_.get(), 10, keys);
+  Count(table_.get(), 20, keys);
+  CommitBatch();
+  table_->Evict(table_->memory_bytes() * 2 / 3);
+  EXPECT_EQ(table_->groups_in_memory(), 20'000);
+  EXPECT_EQ(table_->groups_total(), 40'000);
+  Count(table_.get(), 10, {keys[0]});
+  EXPECT_EQ(ScanCounts(table_.get()).at("10:" + keys[0]), 2);
+  EXPECT_EQ(ScanCounts(table_.get()).size(), 40'000u);
+}
+
+TEST_F(WindowTableTest, RunsBecomeRowsWhenMemoryRunsShort) {
+  Reopen(RunOptions());
+  const std::vector<std::string> keys = NumberedKeys(0, 5000);
+  Count(table_.get(), 10, keys);
+  CommitBatch();
+  EXPECT_GT(StoredRuns(store_.get()), 0);
+  WindowTableOptions options = RunOptions();
+  options.memory_budget = 1;
+  Reopen(options);
+  Count(table_.get(), 10, {keys[1]});
+  CommitBatch();
+  EXPECT_EQ(StoredRuns(store_.get()), 0);
+  table_->Evict(0);
+  EXPECT_EQ(table_->groups_in_memory(), 0);
+  EXPECT_EQ(ScanCounts(table_.get()).at("10:" + keys[1]), 2);
+  EXPECT_EQ(ScanCounts(table_.get()).size(), 5000u);
+}
+
+TEST_F(WindowTableTest, ADamagedRunIsDataLoss) {
+  Reopen(RunOptions());
+  Count(table_.get(), 10, {"a", "b"});
+  CommitBatch();
+  const StateKeys keys(0);
+  const auto rows = store_->NewStateCursor(keys.WindowRuns(10), keys.WindowsRunsEnd(10));
+  ASSERT_TRUE(rows->Next().value());
+  const std::string key(rows->key());
+  const std::string value(rows->value());
+  for (size_t size = 1; size < value.size(); ++size) {
+    if (size * 2 == value.size()) continue;  // a whole group
+    std::unique_ptr<StoreWrites> writes = store_->NewWrites();
+    writes->PutState(key, std::string_view(value).substr(0, size));
+    ASSERT_TRUE(store_->Commit(std::move(writes)).ok());
+    Reopen(RunOptions());
+    EXPECT_TRUE(absl::IsDataLoss(table_->Scan(kNothingCloses, kNoWindow)->Next().status())) << size;
   }
 }
 
@@ -852,6 +947,9 @@ class RandomLife {
     store_ = open_();
     WindowTableOptions options = SlotOptions();
     options.shards = shards_;
+    // Rows, runs, or from runs to rows; another one after each restart.
+    constexpr size_t kBudgets[] = {0, SIZE_MAX, size_t{40} << 10};
+    options.memory_budget = kBudgets[random_() % 3];
     table_ = WindowTable::Create(store_.get(), options);
     model_ = committed_;
     touched_.clear();
