@@ -172,7 +172,6 @@ int Fail(std::string_view what) {
 }
 
 // ---- The two that are compared: each prints `<rows> <seconds> <batches> <hash> <groups>`
-// ------------------------------------
 
 int RunRaw(const BenchOptions& options) {
   char error[512];
@@ -255,7 +254,6 @@ int RunEngine(const BenchOptions& options) {
 }
 
 // ---- The bench
-// --------------------------------------------------------------------------------------------------------------
 
 struct Run {
   int64_t rows = 0;

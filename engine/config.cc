@@ -159,7 +159,6 @@ absl::StatusOr<Config> LoadConfig(int argc, const char* const* argv,
 }
 
 // ---- ConfigReader
-// ---------------------------------------------------------------------------------------------------------
 
 void ConfigReader::Fail(const Setting& setting, const std::string& problem) {
   if (status_.ok())

@@ -71,12 +71,17 @@ void ReadFormat(const Config& config, Plan* plan, ConfigReader* reader) {
 }
 
 // ---- Options
-// --------------------------------------------------------------------------------------------------------------
 
 std::string CheckpointFolderOf(const Config& config, const JobDefinition& definition) {
   const Setting* folder = config.Find("checkpoint");
   if (folder != nullptr) return folder->value;
-  return fmt::format("./checkpoints/{}{}", definition.name, IsEmbedded(config) ? "-embedded" : "");
+  // A memory sink's checkpoint is in memory too; what is left in files must not mix with a real
+  // one's.
+  const Setting* sink = config.Find("sink");
+  const std::string_view kind = sink != nullptr && sink->value == "memory" ? "-memory"
+                                : IsEmbedded(config)                       ? "-embedded"
+                                                                           : "";
+  return fmt::format("./checkpoints/{}{}", definition.name, kind);
 }
 
 std::map<std::string, std::string> ClientProperties(const Config& config) {

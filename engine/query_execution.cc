@@ -47,6 +47,11 @@ absl::StatusOr<std::unique_ptr<QueryExecution>> QueryExecution::Create(const Que
   if (options.logger == nullptr) options.logger = std::make_shared<StderrLogger>();
   if (options.threads <= 0)
     options.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  if (options.bad_records == BadRecordPolicy::kDeadLetter && !options.dead_letters) {
+    return absl::InvalidArgumentError(
+        "bad records go to dead letters, but QueryOptions::dead_letters says not where: set it, or "
+        "another policy");
+  }
   PlannerOptions planner;
   planner.bad_records = options.bad_records;
   planner.on_overflow = options.on_overflow;
@@ -77,7 +82,6 @@ void QueryExecution::Cancel(bool sink_too) {
 }
 
 // ---- Start
-// ----------------------------------------------------------------------------------------------------------------
 
 absl::Status QueryExecution::Start() {
   if (cancelled_) return absl::CancelledError("stopped before the query started");
@@ -274,7 +278,6 @@ absl::Status QueryExecution::Reload() {
 }
 
 // ---- A batch
-// --------------------------------------------------------------------------------------------------------------
 
 absl::StatusOr<bool> QueryExecution::RunBatch() {
   if (reload_) {

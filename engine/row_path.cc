@@ -169,8 +169,10 @@ absl::Status RowPath::RejectRecords(const RawRecords& chunk, const std::vector<B
     if (policy_ == BadRecordPolicy::kFail) return BadRecordFailure(chunk, record);
     if (policy_ != BadRecordPolicy::kDeadLetter) continue;
     std::lock_guard<std::mutex> lock(dead_letters_mutex_);
-    if (absl::Status status = dead_letters_->Write(chunk, record, batch_time_); !status.ok())
-      return status;
+    const absl::Status status = dead_letters_->Write(chunk, record, batch_time_);
+    // A full folder is no fault of the checkpoint's: the query has failed (exit 1).
+    if (absl::IsFailedPrecondition(status)) return absl::AbortedError(status.message());
+    if (!status.ok()) return status;
   }
   return absl::OkStatus();
 }

@@ -351,6 +351,36 @@ TEST(BadRecords, EachPolicy) {
   }
 }
 
+class FullDeadLetters : public DeadLetterWriter {
+ public:
+  absl::Status Begin(int64_t, int64_t) override { return absl::OkStatus(); }
+  absl::Status Write(const RawRecords&, const BadRecord&, absl::Time) override {
+    return absl::FailedPreconditionError("the dead letters have reached their limit");
+  }
+  absl::Status Flush() override { return absl::OkStatus(); }
+};
+
+TEST(BadRecords, DeadLettersNeedAPlaceWithRoom) {
+  const auto pipeline = [](Job& job) {
+    return job.Source("t")
+        .Decode(Json(Schema().Int64("id")))
+        .WriteTo(job.Sink("s"), OutputMode::kAppend);
+  };
+  TestKit nowhere(pipeline, {}, [](QueryOptions& options) {
+    options.bad_records = BadRecordPolicy::kDeadLetter;
+  });
+  EXPECT_EQ(ExitCode(nowhere.Start(), false), 2);
+  TestKit full(pipeline, {}, [](QueryOptions& options) {
+    options.bad_records = BadRecordPolicy::kDeadLetter;
+    options.dead_letters = [] {
+      return absl::StatusOr<std::unique_ptr<DeadLetterWriter>>(std::make_unique<FullDeadLetters>());
+    };
+  });
+  full.AddRaw("{");
+  const absl::Status status = full.RunBatch().status();
+  EXPECT_EQ(ExitCode(status, true), 1) << status;
+}
+
 TEST(Memory, ABatchThatOutgrowsItIsCutAndNothingIsLost) {
   const auto pipeline = [](Job& job) {
     return job.Source("t")
