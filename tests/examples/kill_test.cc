@@ -134,7 +134,7 @@ TEST_P(KillTest, EndsWithTheTableOfAnUndisturbedRun) {
   const unsigned seed = std::random_device{}();
   std::minstd_rand random(seed);
   std::uniform_int_distribution<int> life_ms(50,
-                                             std::clamp(static_cast<int>(whole_ms / 10), 100, 700));
+                                             std::clamp(static_cast<int>(whole_ms / 16), 80, 700));
   const std::string killed = job.name + "_killed";
   int kills = 0;
   for (; kills < kKills; ++kills) {
@@ -163,9 +163,9 @@ INSTANTIATE_TEST_SUITE_P(
         JobUnderTest{"registrations_per_store", "users_change_events", &examples::FakeCustomer,
                      2'000},
         JobUnderTest{"customers_cdc", "customers_cdc", &examples::FakeCustomerChange, 20'000},
-        JobUnderTest{"op_counts", "orders_cdc", &examples::FakeOrderChange, 2'000,
+        JobUnderTest{"op_counts", "orders_cdc", &examples::FakeOrderChange, 1'000,
                      &OpCountsAreRight},
-        JobUnderTest{"order_totals", "orders", &examples::FakeOrder, 2'000, &OrderTotalsAreRight}),
+        JobUnderTest{"order_totals", "orders", &examples::FakeOrder, 1'000, &OrderTotalsAreRight}),
     [](const auto& job) { return job.param.name; });
 
 }  // namespace
