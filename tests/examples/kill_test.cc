@@ -161,7 +161,7 @@ INSTANTIATE_TEST_SUITE_P(
     Jobs, KillTest,
     ::testing::Values(
         JobUnderTest{"registrations_per_store", "users_change_events", &examples::FakeCustomer,
-                     2'000},
+                     1'000},
         JobUnderTest{"customers_cdc", "customers_cdc", &examples::FakeCustomerChange, 20'000},
         JobUnderTest{"op_counts", "orders_cdc", &examples::FakeOrderChange, 1'000,
                      &OpCountsAreRight},
