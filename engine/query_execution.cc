@@ -22,10 +22,10 @@ size_t StoreBytes(size_t limit) {
 }
 // Of keys and values: the client's own share of a small record is as large again.
 size_t FetchBytes(size_t limit) {
-  return std::clamp(limit / 8, size_t{4} << 20, size_t{256} << 20);
+  return std::clamp(limit / 32, size_t{4} << 20, size_t{256} << 20);
 }
 size_t QueueBytes(size_t limit) {
-  return std::clamp(limit / 16, size_t{2} << 20, size_t{64} << 20);
+  return std::clamp(limit / 96, size_t{2} << 20, size_t{64} << 20);
 }
 size_t TableBytesLimit(size_t limit) { return limit / 2; }
 
