@@ -94,6 +94,10 @@ bool StreamingQuery::planned() const {
 
 void StreamingQuery::Run() {
   absl::Status status = RunToEnd();
+  // A batch whose commit was still being written counts too.
+  if (status.ok() || absl::IsCancelled(status)) {
+    if (absl::Status settled = execution_->Settle(); !settled.ok()) status = std::move(settled);
+  }
   std::lock_guard<std::mutex> lock(mutex_);
   planned_ = execution_->planned();
   // A stop is what was asked for, whatever call it interrupted.

@@ -74,6 +74,13 @@ absl::StatusOr<bool> WindowCursor::Next() {
       if (!status.ok()) return status;
     }
     if (next_group_ < groups_.size()) {
+      // In key order the groups lie anywhere in memory.
+      constexpr size_t kAhead = 8;
+      if (next_group_ + kAhead < groups_.size()) {
+        const Group* ahead = GroupKeys::group(groups_[next_group_ + kAhead].ref);
+        __builtin_prefetch(ahead);
+        __builtin_prefetch(ahead->slot() + layout_->width - 1);
+      }
       const Group* group = GroupKeys::group(groups_[next_group_].ref);
       const int order = row_ == nullptr ? -1 : group->key().compare(row_key());
       if (order <= 0) {
