@@ -28,6 +28,9 @@ struct SourceRequest {
   std::optional<Offsets> committed;  ///< the checkpoint's offsets; nothing for a new query
   size_t queue_bytes = 0;            ///< for records fetched ahead
   Offsets planned;  ///< where a batch that was planned before the restart, and not finished, ends
+  const Schema* schema = nullptr;  ///< the decoded columns: what a polled table is asked for
+  std::string state;               ///< Source::StateAt of the last committed batch; empty: none
+  std::string saved_records;       ///< Source::SaveRecords of that planned batch; empty: none
 };
 
 /// Where rows come from: how to make the source, and its part of the fingerprint. Made by the

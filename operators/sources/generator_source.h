@@ -43,7 +43,6 @@ class GeneratorSource : public Source {
   absl::StatusOr<std::optional<RawRecords>> Read(absl::Duration timeout) override;
   void StopRead() override;
   std::vector<DataLoss> TakeLosses() override;
-  bool finite() const override { return true; }
   void Cancel() override { cancelled_ = true; }
 
  private:

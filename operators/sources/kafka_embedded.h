@@ -59,7 +59,6 @@ class EmbeddedKafkaSource : public Source {
   absl::StatusOr<std::optional<RawRecords>> Read(absl::Duration timeout) override;
   void StopRead() override;
   std::vector<DataLoss> TakeLosses() override;
-  bool finite() const override { return true; }
   void Cancel() override;
 
  private:

@@ -129,13 +129,11 @@ absl::StatusOr<std::unique_ptr<MemorySource>> MemorySource::Make(
     std::shared_ptr<MemoryTopic> topic, const MemorySourceOptions& options) {
   absl::StatusOr<StartingPosition> position = ParseStartingOffsets(options.starting_offsets);
   if (!position.ok()) return position.status();
-  return std::unique_ptr<MemorySource>(
-      new MemorySource(std::move(topic), *std::move(position), options.finite));
+  return std::unique_ptr<MemorySource>(new MemorySource(std::move(topic), *std::move(position)));
 }
 
-MemorySource::MemorySource(std::shared_ptr<MemoryTopic> topic, StartingPosition position,
-                           bool finite)
-    : topic_(std::move(topic)), position_(std::move(position)), finite_(finite) {}
+MemorySource::MemorySource(std::shared_ptr<MemoryTopic> topic, StartingPosition position)
+    : topic_(std::move(topic)), position_(std::move(position)) {}
 
 std::string MemorySource::description() const { return fmt::format("Memory[{}]", topic_->name()); }
 

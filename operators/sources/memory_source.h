@@ -71,7 +71,6 @@ class MemoryTopic {
 
 struct MemorySourceOptions {
   std::string starting_offsets = "earliest";  ///< as ParseStartingOffsets
-  bool finite = false;                        ///< the program will append nothing more
 };
 
 /// Reads a MemoryTopic. Every record is padded.
@@ -90,7 +89,6 @@ class MemorySource : public Source {
   absl::StatusOr<std::optional<RawRecords>> Read(absl::Duration timeout) override;
   void StopRead() override;
   std::vector<DataLoss> TakeLosses() override;
-  bool finite() const override { return finite_; }
   void Cancel() override { cancelled_ = true; }
 
  private:
@@ -101,14 +99,13 @@ class MemorySource : public Source {
     int64_t chunk_index = 0;
   };
 
-  MemorySource(std::shared_ptr<MemoryTopic> topic, StartingPosition position, bool finite);
+  MemorySource(std::shared_ptr<MemoryTopic> topic, StartingPosition position);
   absl::Status CheckCancelled() const;
   void NoteLosses(Range& range, const MemoryTopic::Partition& partition);
   RawRecords NextChunk(Range& range);
 
   const std::shared_ptr<MemoryTopic> topic_;
   const StartingPosition position_;
-  const bool finite_;
   std::deque<Range> ranges_;  // still to be read
   std::vector<DataLoss> losses_;
   std::atomic<bool> cancelled_ = false;

@@ -88,8 +88,24 @@ class Source {
   /// What can be read now, of every partition there is (new ones included), ascending.
   virtual absl::StatusOr<std::vector<AvailableRange>> Available() = 0;
 
-  /// Begins to read the ranges. Where they continue the ranges read before, read-ahead records are
-  /// kept.
+  /// For sources whose records cannot be read again by their offsets (a table that is polled): the
+  /// records of these ranges, in bytes of the source's own, which the checkpoint keeps with the
+  /// batch's plan: a re-run after a restart gets them back (SourceRequest::saved_records). Called
+  /// between Available and StartRead. Empty: the ranges say it all.
+  virtual absl::StatusOr<std::string> SaveRecords(const std::vector<PlannedRange>& ranges) {
+    (void)ranges;
+    return std::string();
+  }
+  /// What such a source must know to go on after `offsets` (the table's cursor, the keys seen of
+  /// late): kept with the commit of the batch that ends there and given back at the next start
+  /// (SourceRequest::state). Empty: nothing.
+  virtual std::string StateAt(const Offsets& offsets) const {
+    (void)offsets;
+    return std::string();
+  }
+
+  /// Begins to read the ranges, or again from any offset not yet acknowledged. Where they continue
+  /// the ranges read before, read-ahead records are kept.
   virtual absl::Status StartRead(const std::vector<PlannedRange>& ranges) = 0;
   /// The next chunk of any partition, as soon as it is full or its range ends; each partition's
   /// chunks come in order. Nothing if none is ready within `timeout`. A chunk without records and
@@ -107,10 +123,6 @@ class Source {
     (void)offsets;
     return absl::OkStatus();
   }
-
-  /// True if no more records will ever appear past what Available says (generator and embedded
-  /// sources).
-  virtual bool finite() const { return false; }
 
   /// From any thread, also a signal watcher's: calls in progress and later ones return Cancelled
   /// soon (100 ms).

@@ -135,7 +135,6 @@ TEST_F(KafkaSourceTest, GivesKeysValuesTimestampsHeadersAndTombstones) {
            {.key = std::nullopt, .value = ""}});
   auto source = Opened(topic);
   EXPECT_EQ(source->description(), fmt::format("Kafka[{}]", topic));
-  EXPECT_FALSE(source->finite());
   ASSERT_TRUE(source->StartRead({{{topic, 0}, 0, 3}}).ok());
   RawRecords chunk;
   while (chunk.records.empty()) {
