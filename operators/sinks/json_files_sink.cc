@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "tidemark/operators/formats/json_encoder.h"
 #include "tidemark/operators/rows/text.h"
 #include "tidemark/operators/sinks/durable_file.h"
 
@@ -137,21 +138,17 @@ class PartWriter {
       : folder_(folder),
         query_id_(context.query_id),
         batch_id_(batch_id),
-        max_part_bytes_(max_part_bytes) {
-    for (const Field& field : context.schema.fields()) {
-      std::string key;
-      AppendJsonString(field.name, &key);
-      keys_.push_back(key + ":");
-    }
-  }
+        max_part_bytes_(max_part_bytes) {}
 
-  absl::Status Write(const RowBatch& batch) {
-    const Selection& selected = batch.selection();
-    for (size_t i = 0; i < selected.size(); ++i) {
-      absl::Status status = WriteRow(batch, selected[i]);
-      if (!status.ok()) return status;
+  absl::Status Write(const RowBatch& batch, Encoder* encoder) {
+    bytes_.clear();
+    ends_.clear();
+    absl::Status status = encoder->Encode(batch, &bytes_, &ends_);
+    size_t begin = 0;
+    for (size_t i = 0; i < ends_.size() && status.ok(); begin = ends_[i++]) {
+      status = WriteLine(std::string_view(bytes_).substr(begin, ends_[i] - begin));
     }
-    return absl::OkStatus();
+    return status;
   }
 
   // Syncs every part and gives them their names.
@@ -166,19 +163,11 @@ class PartWriter {
   }
 
  private:
-  absl::Status WriteRow(const RowBatch& batch, uint32_t row) {
-    line_.clear();
-    line_ += '{';
-    for (size_t i = 0; i < keys_.size(); ++i) {
-      if (batch.column(i).IsNull(row)) continue;
-      if (line_.size() > 1) line_ += ',';
-      line_ += keys_[i];
-      AppendJsonValue(batch.column(i), row, &line_);
-    }
-    line_ += "}\n";
+  absl::Status WriteLine(std::string_view line) {
     absl::Status status = absl::OkStatus();
     if (files_.empty() || files_.back().bytes() >= max_part_bytes_) status = NextPart();
-    if (status.ok()) status = files_.back().Append(line_);
+    if (status.ok()) status = files_.back().Append(line);
+    if (status.ok()) status = files_.back().Append("\n");
     if (!status.ok()) return status;
     ++parts_.back().rows;
     parts_.back().bytes = files_.back().bytes();
@@ -202,8 +191,8 @@ class PartWriter {
   const std::string& query_id_;
   const int64_t batch_id_;
   const int64_t max_part_bytes_;
-  std::vector<std::string> keys_;  // `"name":`, one a column
-  std::string line_;
+  std::string bytes_;               // the rows of one Write
+  std::vector<size_t> ends_;        // of each in bytes_
   std::vector<DurableFile> files_;  // the last one is open, the others are synced
   std::vector<Part> parts_;         // one a file
 };
@@ -218,6 +207,9 @@ class JsonFilesSink : public Sink {
 
   absl::Status Open(const SinkContext& context) override {
     context_ = context;
+    absl::StatusOr<std::unique_ptr<Encoder>> encoder = MakeJsonEncoder({}, context.schema);
+    if (!encoder.ok()) return encoder.status();
+    encoder_ = *std::move(encoder);
     absl::Status status = MakeFolder(manifests_);
     // What is read here must not be lost by a crash of the machine later.
     if (status.ok()) status = SyncFolder(manifests_);
@@ -258,7 +250,7 @@ class JsonFilesSink : public Sink {
       const absl::StatusOr<const RowBatch*> next = rows.Next();
       if (!next.ok()) return next.status();
       if (*next == nullptr) break;
-      status = writer.Write(**next);
+      status = writer.Write(**next, encoder_.get());
       if (!status.ok()) return status;
     }
     absl::StatusOr<std::vector<Part>> parts = writer.Publish();
@@ -376,6 +368,7 @@ class JsonFilesSink : public Sink {
   const std::string manifests_;
   const JsonFilesOptions options_;
   SinkContext context_;
+  std::unique_ptr<Encoder> encoder_;  // set once open
   std::optional<Manifest> newest_;
   bool unpublished_ = false;  // a Commit failed and may have left parts
 };
