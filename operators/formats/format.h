@@ -23,6 +23,8 @@ struct FormatSpec {
 
 /// `Json(Schema().Int64("id").String("name"))`.
 FormatSpec Json(Schema schema);
+/// What polled tables give (row_format.h): the columns are the table's.
+FormatSpec Rows(Schema schema);
 
 /// Turns chunks of bytes into row batches. One decoder belongs to one thread at a time; a pipeline
 /// has one a worker.
