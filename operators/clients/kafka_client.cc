@@ -26,6 +26,12 @@ struct DestroyList {
 struct DestroyEvent {
   void operator()(rd_kafka_event_t* event) const { rd_kafka_event_destroy(event); }
 };
+struct DestroyNewTopic {
+  void operator()(rd_kafka_NewTopic_t* topic) const { rd_kafka_NewTopic_destroy(topic); }
+};
+struct DestroyQueue {
+  void operator()(rd_kafka_queue_t* queue) const { rd_kafka_queue_destroy(queue); }
+};
 using PartitionList = std::unique_ptr<rd_kafka_topic_partition_list_t, DestroyList>;
 
 PartitionList ToList(const std::vector<KafkaPosition>& positions) {
@@ -86,6 +92,54 @@ absl::Status AskOffsets(rd_kafka_t* handle, int64_t which, std::vector<KafkaPosi
           fmt::format("topic {} partition {} has no leader now", found.topic, found.partition));
     }
     positions[i].offset = found.offset;
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::optional<KafkaGroupOffset>> AskCommitted(rd_kafka_t* handle,
+                                                             const KafkaPosition& position) {
+  const PartitionList list = ToList({position});
+  const rd_kafka_resp_err_t code =
+      rd_kafka_committed(handle, list.get(), static_cast<int>(KafkaClient::kCallTimeout.count()));
+  const rd_kafka_topic_partition_t& found = list->elems[0];
+  const rd_kafka_resp_err_t failure = code != RD_KAFKA_RESP_ERR_NO_ERROR ? code : found.err;
+  if (failure != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    return KafkaStatus(failure,
+                       fmt::format("asking for the committed offset of topic {}", position.topic));
+  }
+  if (found.offset < 0) return std::nullopt;
+  return KafkaGroupOffset{
+      found.offset, std::string(static_cast<const char*>(found.metadata), found.metadata_size)};
+}
+
+absl::Status AskForTopic(rd_kafka_t* handle, const std::string& topic, int32_t partitions) {
+  constexpr int kClusterDefault = -1;
+  std::array<char, 512> error{};
+  const std::unique_ptr<rd_kafka_NewTopic_t, DestroyNewTopic> wanted(
+      rd_kafka_NewTopic_new(topic.c_str(), partitions > 0 ? partitions : kClusterDefault,
+                            kClusterDefault, error.data(), error.size()));
+  if (wanted == nullptr) {
+    return absl::InvalidArgumentError(
+        fmt::format("topic {} with {} partitions: {}", topic, partitions, error.data()));
+  }
+  const std::unique_ptr<rd_kafka_queue_t, DestroyQueue> answers(rd_kafka_queue_new(handle));
+  rd_kafka_NewTopic_t* topics = wanted.get();
+  rd_kafka_CreateTopics(handle, &topics, 1, nullptr, answers.get());
+  const std::unique_ptr<rd_kafka_event_t, DestroyEvent> event(
+      rd_kafka_queue_poll(answers.get(), static_cast<int>(KafkaClient::kCallTimeout.count())));
+  const std::string what = fmt::format("making topic {}", topic);
+  if (event == nullptr) return KafkaStatus(RD_KAFKA_RESP_ERR__TIMED_OUT, what);
+  if (rd_kafka_event_error(event.get()) != RD_KAFKA_RESP_ERR_NO_ERROR)
+    return KafkaStatus(rd_kafka_event_error(event.get()), what);
+  size_t count = 0;
+  const rd_kafka_topic_result_t* const* const results =
+      rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event.get()), &count);
+  for (size_t i = 0; i < count; ++i) {
+    const rd_kafka_resp_err_t code = rd_kafka_topic_result_error(results[i]);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR && code != RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS) {
+      const char* const reason = rd_kafka_topic_result_error_string(results[i]);
+      return KafkaStatus(code, reason == nullptr ? what : fmt::format("{}: {}", what, reason));
+    }
   }
   return absl::OkStatus();
 }
@@ -189,10 +243,15 @@ absl::Status KafkaStatus(int code, std::string_view what) {
     case RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION:
     case RD_KAFKA_RESP_ERR__INVALID_ARG:
     case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
+    case RD_KAFKA_RESP_ERR_INVALID_RECORD:
+    case RD_KAFKA_RESP_ERR_INVALID_PARTITIONS:
+    case RD_KAFKA_RESP_ERR_INVALID_TRANSACTION_TIMEOUT:
+    case RD_KAFKA_RESP_ERR_POLICY_VIOLATION:
       return absl::InvalidArgumentError(message);
     case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
     case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
     case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
       return absl::PermissionDeniedError(message);
     case RD_KAFKA_RESP_ERR__TIMED_OUT:
     case RD_KAFKA_RESP_ERR__TIMED_OUT_QUEUE:
@@ -280,7 +339,7 @@ absl::Status KafkaClient::Ask(std::function<absl::Status()> call) {
   };
   changed_.notify_all();
   changed_.wait(lock, [&] { return cancelled_ || answer->status.has_value(); });
-  if (cancelled_) return absl::CancelledError("reading from Kafka was stopped");
+  if (cancelled_) return absl::CancelledError("a call to Kafka was stopped");
   return *answer->status;
 }
 
@@ -305,6 +364,27 @@ absl::Status KafkaClient::FindOffsets(Which which, std::vector<KafkaPosition>& p
       [answer, offset, handle = handle_] { return AskOffsets(handle->get(), offset, *answer); });
   if (status.ok()) positions = *answer;
   return status;
+}
+
+absl::StatusOr<std::optional<KafkaGroupOffset>> KafkaClient::CommittedOffset(
+    const std::string& topic, int32_t partition) {
+  const auto found = std::make_shared<std::optional<KafkaGroupOffset>>();
+  const absl::Status status =
+      Ask([found, position = KafkaPosition{topic, partition}, handle = handle_]() -> absl::Status {
+        absl::StatusOr<std::optional<KafkaGroupOffset>> answer =
+            AskCommitted(handle->get(), position);
+        if (!answer.ok()) return answer.status();
+        *found = *std::move(answer);
+        return absl::OkStatus();
+      });
+  if (!status.ok()) return status;
+  return *found;
+}
+
+absl::Status KafkaClient::CreateTopic(const std::string& topic, int32_t partitions) {
+  return Ask([topic, partitions, handle = handle_] {
+    return AskForTopic(handle->get(), topic, partitions);
+  });
 }
 
 // Through the admin API: a commit of the consumer's own, if no broker answers it, would hold up the

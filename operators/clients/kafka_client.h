@@ -100,6 +100,12 @@ struct KafkaPosition {
   bool exists = true;  ///< false: the cluster has no such partition (any more)
 };
 
+/// What a group has committed for a partition.
+struct KafkaGroupOffset {
+  int64_t offset = 0;
+  std::string metadata;
+};
+
 /// Questions to a cluster, and the offsets that lag tools look at. librdkafka's calls block and
 /// cannot be interrupted, so a thread of this object makes them and the caller waits: for the
 /// answer, the deadline or Cancel. One caller at a time, but Cancel and RunSoon, which any thread
@@ -122,6 +128,17 @@ class KafkaClient {
   /// Sets each position's offset, or `exists` to false.
   absl::Status FindOffsets(Which which, std::vector<KafkaPosition>& positions);
 
+  /// The group's own, of committed transactions only; waits for one that is under way.
+  absl::StatusOr<std::optional<KafkaGroupOffset>> CommittedOffset(const std::string& topic,
+                                                                  int32_t partition);
+  /// OK too if it exists already. `partitions` 0: as many as the cluster makes by default.
+  absl::Status CreateTopic(const std::string& topic, int32_t partitions);
+
+  /// Has the thread call `call`, which may block for kCallTimeout, again and again while it answers
+  /// DeadlineExceeded (nobody answered) or Unavailable, for five seconds at most. `call` owns what
+  /// it uses: a cancelled caller does not wait for it.
+  absl::Status Ask(std::function<absl::Status()> call);
+
   /// Starts to commit the group's offsets and returns; while a commit is under way, only the newest
   /// offsets are kept for the next one. Returns how the one before ended.
   absl::Status Commit(std::vector<KafkaPosition> positions);
@@ -139,9 +156,6 @@ class KafkaClient {
 
  private:
   KafkaClient(KafkaConnection connection, std::string group, std::shared_ptr<KafkaHandle> handle);
-  /// Has the thread call `call` until it answers something but DeadlineExceeded, for kPatience at
-  /// most.
-  absl::Status Ask(std::function<absl::Status()> call);
   void Work();
   absl::Status TakeCommitResult(std::chrono::milliseconds timeout);
   void StartCommit(const std::vector<KafkaPosition>& positions);
