@@ -99,6 +99,11 @@ absl::StatusOr<int64_t> FileBytes(const std::string& path) {
   return static_cast<int64_t>(info.st_size);
 }
 
+bool IsFolder(const std::string& path) {
+  struct stat info;
+  return stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
+}
+
 absl::Status RemoveFile(const std::string& path) {
   if (unlink(path.c_str()) == 0 || errno == ENOENT) return absl::OkStatus();
   return FileError(errno, "cannot remove the file", path);
@@ -183,6 +188,7 @@ absl::Status DurableFile::WriteBuffer() {
 absl::Status DurableFile::Sync() {
   absl::Status status = WriteBuffer();
   if (!status.ok()) return status;
+  std::string().swap(buffer_);  // thousands of files may wait for their names
   const int error_number = fsync(fd_) == 0 ? 0 : errno;
   const int close_error = close(std::exchange(fd_, -1)) == 0 ? 0 : errno;
   if (error_number != 0) return FileError(error_number, "cannot sync the file", HiddenPath());

@@ -31,6 +31,7 @@ class DurableFile {
   DurableFile& operator=(DurableFile&&) = delete;
   ~DurableFile();
 
+  const std::string& folder() const { return folder_; }
   const std::string& name() const { return name_; }
   /// Bytes appended so far.
   int64_t bytes() const { return bytes_; }
@@ -63,6 +64,7 @@ absl::Status SyncFolder(const std::string& folder);
 /// The names in `folder`, unsorted; none if there is no such folder.
 absl::StatusOr<std::vector<std::string>> ListFolder(const std::string& folder);
 absl::StatusOr<int64_t> FileBytes(const std::string& path);
+bool IsFolder(const std::string& path);
 /// OK too if there is no such file.
 absl::Status RemoveFile(const std::string& path);
 /// The whole of a small file (up to 16 MiB; InvalidArgument past that).

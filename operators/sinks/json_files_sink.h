@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "tidemark/operators/sinks/sink.h"
 
@@ -11,23 +12,12 @@ namespace tidemark {
 
 struct JsonFilesOptions {
   int64_t max_part_bytes = int64_t{128} << 20;  ///< a part past this is followed by the next one
+  std::vector<std::string> partition_by = {};   ///< columns whose values name the parts' folders
 };
 
-/// One JSON object a line in the files of `folder` (semantics, section 8). Exactly once.
-///
-///     part-<batch, 5 digits>-<seq, 3 digits>-<first 8 hex digits of the query id>.json
-///     _tidemark/<batch, 5 digits>.json   the manifest: the marker, and name, rows and bytes of
-///     each part _SUCCESS                           the query ended by itself; removed when it goes
-///     on
-///
-/// A part counts only if a manifest names it: the manifest, written last, is the commit, and a
-/// batch without rows has one too. Parts and manifests are written under hidden names, synced and
-/// renamed. A reader that must not see half a batch reads the parts that the manifests name. The
-/// folder is made if it is not there; files of others in it are left alone.
-///
-/// Open fails with FailedPrecondition if the newest manifest is another query's or cannot be read,
-/// and with InvalidArgument if the folder cannot be written; Commit with ResourceExhausted on a
-/// full disk.
+/// One JSON object a line in the files of `folder`, nulls left out. Exactly once; names, commit,
+/// what a kill leaves and errors as files_sink.h says. In update and complete mode the folder is
+/// the log of what each batch wrote.
 std::unique_ptr<Sink> MakeJsonFilesSink(std::string folder, JsonFilesOptions options = {});
 
 }  // namespace tidemark
