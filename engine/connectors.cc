@@ -16,6 +16,16 @@ absl::StatusOr<std::unique_ptr<T>> Made(std::unique_ptr<T> made) {
   return made;
 }
 
+PollingStart StartOf(const SourceRequest& request) {
+  PollingStart start;
+  start.topic = request.topic;
+  if (request.schema != nullptr) start.schema = *request.schema;
+  start.committed = request.committed;
+  start.state = request.state;
+  start.saved_records = request.saved_records;
+  return start;
+}
+
 }  // namespace
 
 Input MemoryInput(std::shared_ptr<MemoryTopic> topic, MemorySourceOptions options) {
@@ -60,6 +70,13 @@ Input EmbeddedInput(EmbeddedKafkaOptions options) {
           }};
 }
 
+Input MySqlTableInput(MySqlSourceOptions options) {
+  const std::string fingerprint = "mysql " + PollingFingerprint(options.polling);
+  return {fingerprint, [options = std::move(options)](const SourceRequest& request) {
+            return MakeMySqlSource(options, StartOf(request));
+          }};
+}
+
 Output ConsoleOutput(ConsoleOptions options, std::FILE* out) {
   return {false, [=](const SinkRequest&) { return Made(MakeConsoleSink(options, out)); }};
 }
@@ -76,6 +93,12 @@ Output NullOutput() {
 Output JsonFilesOutput(std::string folder, JsonFilesOptions options) {
   return {false, [folder = std::move(folder), options](const SinkRequest&) {
             return Made(MakeJsonFilesSink(folder, options));
+          }};
+}
+
+Output ParquetOutput(std::string folder, ParquetOptions options) {
+  return {false, [folder = std::move(folder), options = std::move(options)](const SinkRequest&) {
+            return Made(MakeParquetSink(folder, options));
           }};
 }
 

@@ -12,10 +12,12 @@
 #include "tidemark/operators/sinks/kafka_dead_letters.h"
 #include "tidemark/operators/sinks/memory_sink.h"
 #include "tidemark/operators/sinks/mysql_options.h"
+#include "tidemark/operators/sinks/parquet_sink.h"
 #include "tidemark/operators/sources/generator_source.h"
 #include "tidemark/operators/sources/kafka_embedded.h"
 #include "tidemark/operators/sources/kafka_source.h"
 #include "tidemark/operators/sources/memory_source.h"
+#include "tidemark/operators/sources/mysql_source.h"
 #include "tidemark/state/checkpoint_store.h"
 
 /// The sources, sinks and checkpoints there are, as QueryOptions take them. A new one is registered
@@ -31,11 +33,16 @@ Input KafkaInput(KafkaSourceOptions options);
 /// The broker inside the process; topic, committed offsets and memory come from the query.
 Input EmbeddedInput(EmbeddedKafkaOptions options);
 
+/// A table that is polled; its name, unless the options have one, is the stream's.
+Input MySqlTableInput(MySqlSourceOptions options);
+
 /// `out` outlives the query.
 Output ConsoleOutput(ConsoleOptions options = {}, std::FILE* out = stdout);
 Output MemoryOutput(std::shared_ptr<MemoryTable> table);
 Output NullOutput();
 Output JsonFilesOutput(std::string folder, JsonFilesOptions options = {});
+/// Append mode only.
+Output ParquetOutput(std::string folder, ParquetOptions options = {});
 
 /// `DeleteWhen` becomes the sink's column of deletes.
 Output MySqlOutput(MySqlSinkOptions options);

@@ -182,6 +182,7 @@ MySqlConnection::MySqlConnection(const MySqlAddress& address, const MySqlTimeout
 
 MySqlConnection::~MySqlConnection() {
   if (mysql_ == nullptr) return;
+  StopRows();
   // Saying goodbye to a server that hangs would wait for it.
   if (lost_) ::shutdown(static_cast<int>(mysql_get_socket(mysql_)), SHUT_RDWR);
   // Statements outlive the connection by a moment: without one, closing them sends nothing.
@@ -355,6 +356,55 @@ absl::StatusOr<std::vector<MySqlRow>> MySqlConnection::Query(std::string_view sq
   }
   mysql_free_result(result);
   return rows;
+}
+
+absl::StatusOr<std::vector<MySqlResultColumn>> MySqlConnection::StartRows(std::string_view sql) {
+  const absl::Status sent = SendQuery(sql);
+  if (!sent.ok()) return sent;
+  rows_ = mysql_use_result(mysql_);
+  if (rows_ == nullptr) {
+    if (mysql_errno(mysql_) != 0) return Failure(mysql_errno(mysql_), mysql_error(mysql_));
+    return absl::InternalError(
+        fmt::format("this statement returns no rows: {}", sql.substr(0, 200)));
+  }
+  std::vector<MySqlResultColumn> columns;
+  const MYSQL_FIELD* const fields = mysql_fetch_fields(rows_);
+  for (unsigned i = 0; i < mysql_num_fields(rows_); ++i) {
+    columns.push_back({std::string(fields[i].name, fields[i].name_length),
+                       static_cast<int>(fields[i].type), fields[i].flags, fields[i].length,
+                       fields[i].decimals, fields[i].charsetnr});
+  }
+  return columns;
+}
+
+absl::StatusOr<bool> MySqlConnection::NextRow(MySqlRowView* row) {
+  if (rows_ == nullptr) return false;
+  MYSQL_ROW values = nullptr;
+  Await(mysql_fetch_row_start(&values, rows_), timeouts_.answer,
+        [&](int events) { return mysql_fetch_row_cont(&values, rows_, events); });
+  if (values == nullptr) {
+    const unsigned code = mysql_errno(mysql_);
+    if (code == 0 && !lost_) {
+      mysql_free_result(rows_);
+      rows_ = nullptr;
+      return false;
+    }
+    absl::Status failure = Failure(code, mysql_error(mysql_));
+    StopRows();
+    return failure;
+  }
+  row->values = values;
+  row->lengths = mysql_fetch_lengths(rows_);
+  return true;
+}
+
+void MySqlConnection::StopRows() {
+  if (rows_ == nullptr) return;
+  // Freeing a result reads what is left of it.
+  lost_ = true;
+  ::shutdown(static_cast<int>(mysql_get_socket(mysql_)), SHUT_RDWR);
+  mysql_free_result(rows_);
+  rows_ = nullptr;
 }
 
 absl::StatusOr<st_mysql_stmt*> MySqlConnection::Prepare(const std::string& sql) {

@@ -16,6 +16,7 @@
 #include "absl/time/time.h"
 
 struct st_mysql;
+struct st_mysql_res;
 struct st_mysql_stmt;
 
 namespace tidemark {
@@ -40,6 +41,25 @@ struct MySqlTimeouts {
 
 /// One row of a small result, as text; nullopt is NULL.
 using MySqlRow = std::vector<std::optional<std::string>>;
+
+/// What the server says of a result's column.
+struct MySqlResultColumn {
+  std::string name;
+  int type = 0;  ///< enum_field_types
+  unsigned flags = 0;
+  unsigned long length = 0;
+  unsigned decimals = 0;
+  unsigned charset = 0;
+  friend bool operator==(const MySqlResultColumn&, const MySqlResultColumn&) = default;
+};
+/// A row of a large result, as text; values[i] is null for NULL. Lives until the next call.
+struct MySqlRowView {
+  const char* const* values = nullptr;
+  const unsigned long* lengths = nullptr;
+
+  bool IsNull(size_t i) const { return values[i] == nullptr; }
+  std::string_view operator[](size_t i) const { return {values[i], lengths[i]}; }
+};
 
 /// The values of one parameter of ExecuteArray, one a row; only the vector of its kind is filled
 /// (`texts` with `lengths`). The bytes behind `texts` are the caller's and live until ExecuteArray
@@ -78,6 +98,11 @@ class MySqlConnection {
   absl::Status Exec(std::string_view sql);
   /// One statement with a result that fits memory easily.
   absl::StatusOr<std::vector<MySqlRow>> Query(std::string_view sql);
+  /// A result of any size, row by row: StartRows, NextRow until it says false; or StopRows, which
+  /// gives the connection up if rows are left. No other call in between.
+  absl::StatusOr<std::vector<MySqlResultColumn>> StartRows(std::string_view sql);
+  absl::StatusOr<bool> NextRow(MySqlRowView* row);
+  void StopRows();
   /// Runs `sql`, with a `?` for each parameter, once for each of `rows` rows, in one request. The
   /// statement is prepared at its first use and kept, so callers use few different ones. Only if
   /// takes_arrays(). The request takes at most 64 bytes, 2 a parameter, and for each value 10 and
@@ -117,6 +142,7 @@ class MySqlConnection {
   const MySqlTimeouts timeouts_;
   const std::atomic<bool>* const cancelled_;
   st_mysql* mysql_ = nullptr;
+  st_mysql_res* rows_ = nullptr;  // between StartRows and the last row
   std::map<std::string, Statement> statements_;
   bool is_mariadb_ = false;
   bool takes_arrays_ = false;

@@ -38,6 +38,7 @@ struct AvailableRange {
   TopicPartition partition;
   int64_t begin = 0;
   int64_t end = 0;
+  bool more = false;  ///< a polled table has more rows than these, to be seen by asking again
 };
 
 /// The last record read of a partition, remembered in the checkpoint to recognise a topic that was

@@ -1,0 +1,388 @@
+#include "tidemark/operators/sources/mysql_polled_table.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <thread>
+#include <utility>
+
+#include "tidemark/operators/rows/stable_hash.h"
+#include "tidemark/operators/rows/text.h"
+#include "tidemark/operators/sources/polling_times.h"
+
+namespace tidemark {
+namespace {
+
+// Answers of the server that must lie within one grace time.
+constexpr int kGraceSteps = 4;
+constexpr size_t kGapsPerProbe = 256;
+// While a gap holds everything up, what comes behind it is not read in vain.
+constexpr size_t kRowsWhileStuck = 256;
+constexpr std::chrono::milliseconds kCancelPoll(20);
+
+enum ServerError : unsigned {
+  kNoSuchColumn = 1054,
+  kNoSelectRight = 1142,
+  kNoColumnRight = 1143,
+  kNoSuchTable = 1146,
+  kLockWaitTimeout = 1205,   // MariaDB, of NOWAIT
+  kLockNoWaitFailed = 3572,  // MySQL, of NOWAIT
+};
+
+bool ParseId(std::string_view text, int64_t* id) {
+  const char* const end = text.data() + text.size();
+  const std::from_chars_result parsed = std::from_chars(text.data(), end, *id);
+  return parsed.ec == std::errc() && parsed.ptr == end;
+}
+
+// The zero date comes before all others.
+int64_t ParseTime(std::string_view text) { return ParseTimestamp(text).value_or(INT64_MIN); }
+
+std::string TimeLiteral(int64_t micros) {
+  return micros == INT64_MIN ? "'0000-00-00 00:00:00'"
+                             : fmt::format("'{}'", ServerTimeText(micros));
+}
+
+}  // namespace
+
+MySqlPolledTable::MySqlPolledTable(MySqlSourceOptions options, std::vector<Field> fields)
+    : options_(std::move(options)),
+      polling_(options_.polling),
+      fields_(std::move(fields)),
+      writer_(fields_.size()) {}
+
+std::string MySqlPolledTable::description() const {
+  return fmt::format("MySQL[{}/{}/{}]", options_.server.HostPort(), options_.server.database,
+                     polling_.table);
+}
+
+absl::Status MySqlPolledTable::Open() {
+  if (connection_ == nullptr || connection_->lost()) {
+    if (absl::Status status = Connect(); !status.ok()) return status;
+  }
+  return CheckTable();
+}
+
+absl::Status MySqlPolledTable::Connect() {
+  absl::StatusOr<std::unique_ptr<MySqlConnection>> connection =
+      MySqlConnection::Connect(options_.server, options_.timeouts, &cancelled_);
+  if (!connection.ok()) return connection.status();
+  connection_ = *std::move(connection);
+  return connection_->Exec("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED");
+}
+
+absl::Status MySqlPolledTable::CheckTable() {
+  absl::StatusOr<MySqlPolledShape> shape =
+      CheckMySqlPolledTable(*connection_, options_.server.database, polling_, fields_);
+  if (!shape.ok()) return shape.status();
+  shape_ = *std::move(shape);
+  result_.clear();
+  return absl::OkStatus();
+}
+
+// A statement that the server refuses is explained by what has become of the table.
+absl::Status MySqlPolledTable::Explain(absl::Status failure) {
+  switch (connection_->last_error()) {
+    case kNoSuchColumn:
+    case kNoSelectRight:
+    case kNoColumnRight:
+    case kNoSuchTable:
+      break;
+    default:
+      return failure;
+  }
+  absl::Status table = CheckTable();
+  return table.ok() ? failure : table;
+}
+
+std::string MySqlPolledTable::SelectSql(const std::string& first_columns) const {
+  std::string sql = "SELECT " + first_columns;
+  for (const MySqlPolledColumn& column : shape_.columns) sql += ", " + column.sql;
+  sql += fmt::format(" FROM {}.{}", QuoteMySqlName(options_.server.database),
+                     QuoteMySqlName(polling_.table));
+  if (!shape_.index.empty()) sql += fmt::format(" FORCE INDEX ({})", shape_.index);
+  return sql;
+}
+
+// The result's columns are those of the time when the table was checked, or it is checked again.
+absl::Status MySqlPolledTable::CheckResult(const std::vector<MySqlResultColumn>& columns) {
+  if (result_ == columns) return absl::OkStatus();
+  const bool first = result_.empty();
+  result_ = columns;
+  if (first) return absl::OkStatus();
+  connection_->StopRows();
+  if (absl::Status status = Connect(); !status.ok()) return status;
+  if (absl::Status status = CheckTable(); !status.ok()) return status;
+  return absl::UnavailableError(
+      fmt::format("{}: its columns were changed; they fit still", description()));
+}
+
+void MySqlPolledTable::AppendRow(const MySqlRowView& row, size_t first_column, PolledRows* rows) {
+  writer_.Begin(&rows->bytes);
+  for (size_t i = 0; i < shape_.columns.size(); ++i) {
+    if (row.IsNull(first_column + i)) {
+      writer_.Null();
+    } else {
+      shape_.columns[i].Append(row[first_column + i], &writer_);
+    }
+  }
+  rows->ends.push_back(rows->bytes.size());
+}
+
+// ---- By id
+
+absl::StatusOr<bool> MySqlPolledTable::PollIds(std::optional<int64_t> after, const Budget& budget,
+                                               PolledRows* rows) {
+  if (connection_ == nullptr || connection_->lost()) {
+    if (absl::Status status = Open(); !status.ok()) return status;
+  }
+  if (absl::Status status = NoteHighestId(); !status.ok()) return Explain(status);
+  Budget reading = budget;
+  if (stuck_) reading.rows = std::min(budget.rows, kRowsWhileStuck);
+  std::vector<Gap> gaps;
+  absl::StatusOr<bool> more = ReadIds(after, reading, rows, &gaps);
+  if (!more.ok()) return Explain(more.status());
+  if (connection_->lost()) {
+    if (absl::Status status = Connect(); !status.ok()) return status;
+  }
+
+  if (!gaps.empty() && gaps[0].row == 0 && !IsSettled(gaps[0].last + 1)) {
+    if (absl::Status status = WaitForGrace(); !status.ok()) return status;
+  }
+  const auto settled = std::find_if(gaps.begin(), gaps.end(),
+                                    [this](const Gap& gap) { return !IsSettled(gap.last + 1); });
+  const absl::StatusOr<size_t> open =
+      FirstOpenGap(gaps, static_cast<size_t>(settled - gaps.begin()));
+  if (!open.ok()) return open.status();
+  const bool waits = *open < static_cast<size_t>(settled - gaps.begin());
+  stuck_ = false;
+  if (*open < gaps.size()) {
+    const size_t kept = gaps[*open].row;
+    stuck_ = kept == 0;
+    // Behind a gap that is only too young there is more once it was waited for.
+    more = kept > 0 && !waits;
+    rows->ends.resize(kept);
+    rows->positions.resize(kept);
+    rows->bytes.resize(kept == 0 ? 0 : rows->ends.back());
+  }
+  return more;
+}
+
+absl::StatusOr<bool> MySqlPolledTable::ReadIds(std::optional<int64_t> after, const Budget& budget,
+                                               PolledRows* rows, std::vector<Gap>* gaps) {
+  const std::string id = QuoteMySqlName(shape_.key[0].name);
+  const std::string where = after.has_value() ? fmt::format(" WHERE {} > {}", id, *after) : "";
+  const auto columns = connection_->StartRows(
+      fmt::format("{}{} ORDER BY {} LIMIT {}", SelectSql(id), where, id, budget.rows));
+  if (!columns.ok()) return columns.status();
+  if (absl::Status status = CheckResult(*columns); !status.ok()) return status;
+  int64_t expected = after.has_value() ? *after + 1 : INT64_MIN;
+  MySqlRowView row;
+  while (true) {
+    const absl::StatusOr<bool> got = connection_->NextRow(&row);
+    if (!got.ok()) return got.status();
+    if (!*got) return rows->size() == budget.rows;
+    int64_t value = 0;
+    if (row.IsNull(0) || !ParseId(row[0], &value)) {
+      connection_->StopRows();
+      return absl::InvalidArgumentError(
+          fmt::format("{}: the id {} is not within int64", description(), row[0]));
+    }
+    if (value != expected) gaps->push_back({expected, value - 1, rows->size()});
+    expected = value + 1;
+    AppendRow(row, 1, rows);
+    rows->positions.push_back({value, static_cast<uint64_t>(value)});
+    if (rows->bytes.size() >= budget.bytes) {
+      connection_->StopRows();
+      return true;
+    }
+  }
+}
+
+// All ids below the highest one that is visible have been drawn.
+absl::Status MySqlPolledTable::NoteHighestId() {
+  const auto grace = absl::ToChronoNanoseconds(polling_.grace);
+  const auto highest = connection_->Query(
+      fmt::format("SELECT MAX({}) FROM {}.{}", QuoteMySqlName(shape_.key[0].name),
+                  QuoteMySqlName(options_.server.database), QuoteMySqlName(polling_.table)));
+  if (!highest.ok()) return highest.status();
+  const Clock::time_point now = Clock::now();
+  waited_ += std::min<std::chrono::nanoseconds>(now - last_answer_, grace / kGraceSteps);
+  last_answer_ = now;
+  const std::optional<std::string>& text = (*highest)[0][0];
+  int64_t id = 0;
+  if (!text.has_value() || !ParseId(*text, &id)) return absl::OkStatus();
+  highest_ids_.push_back({waited_, id});
+  // Of those that are old enough the last is the best.
+  while (highest_ids_.size() > 1 && highest_ids_[1].at + grace <= waited_) highest_ids_.pop_front();
+  return absl::OkStatus();
+}
+
+bool MySqlPolledTable::IsSettled(int64_t id) const {
+  return !highest_ids_.empty() && highest_ids_[0].id >= id &&
+         highest_ids_[0].at + absl::ToChronoNanoseconds(polling_.grace) <= waited_;
+}
+
+// So long that what is visible at the beginning is settled at the end.
+absl::Status MySqlPolledTable::WaitForGrace() {
+  const auto step = absl::ToChronoNanoseconds(polling_.grace) / kGraceSteps;
+  const auto end = waited_ + absl::ToChronoNanoseconds(polling_.grace);
+  while (waited_ < end) {
+    const Clock::time_point until = Clock::now() + step;
+    while (Clock::now() < until) {
+      if (cancelled_) return absl::CancelledError("polling was stopped");
+      std::this_thread::sleep_for(
+          std::min<std::chrono::nanoseconds>(kCancelPoll, until - Clock::now()));
+    }
+    if (absl::Status status = NoteHighestId(); !status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+// The first of the `count` first gaps in which a row may still appear, or has appeared; `count` if
+// all of them are empty for ever.
+absl::StatusOr<size_t> MySqlPolledTable::FirstOpenGap(const std::vector<Gap>& gaps, size_t count) {
+  for (size_t begin = 0; begin < count; begin += kGapsPerProbe) {
+    const size_t end = std::min(count, begin + kGapsPerProbe);
+    absl::StatusOr<Probe> probe = ProbeGaps(&gaps[begin], gaps.data() + end);
+    if (!probe.ok()) return probe.status();
+    if (*probe == Probe::kEmpty) continue;
+    // The open one is in [low, high).
+    size_t low = begin;
+    size_t high = end;
+    while (high - low > 1) {
+      const size_t middle = low + (high - low) / 2;
+      probe = ProbeGaps(&gaps[low], gaps.data() + middle);
+      if (!probe.ok()) return probe.status();
+      (*probe == Probe::kEmpty ? low : high) = middle;
+    }
+    return low;
+  }
+  return count;
+}
+
+absl::StatusOr<MySqlPolledTable::Probe> MySqlPolledTable::ProbeGaps(const Gap* begin,
+                                                                    const Gap* end) {
+  const std::string id = QuoteMySqlName(shape_.key[0].name);
+  std::string ranges;
+  for (const Gap* gap = begin; gap != end; ++gap) {
+    ranges += fmt::format("{}{} BETWEEN {} AND {}", ranges.empty() ? "" : " OR ", id, gap->first,
+                          gap->last);
+  }
+  const auto rows = connection_->Query(fmt::format(
+      "SELECT {} FROM {}.{} FORCE INDEX ({}) WHERE {} LIMIT 1 {} NOWAIT", id,
+      QuoteMySqlName(options_.server.database), QuoteMySqlName(polling_.table), shape_.index,
+      ranges, connection_->is_mariadb() ? "LOCK IN SHARE MODE" : "FOR SHARE"));
+  if (rows.ok()) return rows->empty() ? Probe::kEmpty : Probe::kCame;
+  const unsigned error = connection_->last_error();
+  if (error == kLockWaitTimeout || error == kLockNoWaitFailed) return Probe::kMayCome;
+  return rows.status();
+}
+
+// ---- By timestamp
+
+absl::StatusOr<std::optional<int64_t>> MySqlPolledTable::LatestTime() {
+  if (connection_ == nullptr || connection_->lost()) {
+    if (absl::Status status = Open(); !status.ok()) return status;
+  }
+  const auto rows = connection_->Query(fmt::format(
+      "SELECT MAX({}), UTC_TIMESTAMP(6) FROM {}.{}", QuoteMySqlName(polling_.timestamp_column),
+      QuoteMySqlName(options_.server.database), QuoteMySqlName(polling_.table)));
+  if (!rows.ok()) return Explain(rows.status());
+  const MySqlRow& row = (*rows)[0];
+  if (!row[0].has_value()) return std::optional<int64_t>();
+  return std::optional<int64_t>(std::min(ParseTime(*row[0]), ParseTime(*row[1])));
+}
+
+absl::StatusOr<bool> MySqlPolledTable::PollTimes(const SeenRows& seen, const Budget& budget,
+                                                 TimePlace* place, PolledRows* rows) {
+  if (connection_ == nullptr || connection_->lost()) {
+    if (absl::Status status = Open(); !status.ok()) return status;
+  }
+  const std::string time = QuoteMySqlName(polling_.timestamp_column);
+  const std::vector<MySqlKeyColumn>& key = shape_.key;
+  std::string order = time;
+  for (const MySqlKeyColumn& column : key) order += ", " + QuoteMySqlName(column.name);
+  std::string where = time + " IS NOT NULL";
+  if (place->time.has_value()) where = fmt::format("{} >= {}", time, TimeLiteral(*place->time));
+  if (place->time.has_value() && !place->key.empty()) {
+    where += fmt::format(" AND ({} > {}", time, TimeLiteral(*place->time));
+    std::string equal;
+    for (size_t i = 0; i < key.size(); ++i) {
+      const std::string name = QuoteMySqlName(key[i].name);
+      const std::string literal = key[i].LiteralOf(place->key[i]);
+      where += fmt::format(" OR ({}{} > {})", equal, name, literal);
+      equal += fmt::format("{} = {} AND ", name, literal);
+    }
+    where += ")";
+  }
+  const auto columns = connection_->StartRows(
+      fmt::format("{} WHERE {} ORDER BY {} LIMIT {}", SelectSql(order), where, order, budget.rows));
+  if (!columns.ok()) return Explain(columns.status());
+  if (absl::Status status = CheckResult(*columns); !status.ok()) return status;
+
+  size_t read = 0;
+  MySqlRowView row;
+  std::string key_bytes;
+  while (true) {
+    const absl::StatusOr<bool> got = connection_->NextRow(&row);
+    if (!got.ok()) return got.status();
+    if (!*got) return read == budget.rows;
+    ++read;
+    RowPosition position{ParseTime(row[0]), 0};
+    int64_t id = 0;
+    if (key.size() == 1 && key[0].literal == MySqlKeyColumn::Literal::kNumber &&
+        ParseId(row[1], &id)) {
+      position.key = static_cast<uint64_t>(id);
+    } else {
+      key_bytes.clear();
+      for (size_t i = 0; i < key.size(); ++i) {
+        key_bytes.append(fmt::format("{}:", row.lengths[1 + i])).append(row[1 + i]);
+      }
+      position.key = StableHash(key_bytes);
+    }
+    const bool full = rows->bytes.size() >= budget.bytes;
+    if (read == budget.rows || full) {
+      place->time = position.value;
+      place->key.clear();
+      for (size_t i = 0; i < key.size(); ++i) place->key.emplace_back(row[1 + i]);
+    }
+    if (!seen.contains(position)) {
+      AppendRow(row, 1 + key.size(), rows);
+      rows->positions.push_back(position);
+    }
+    if (full) {
+      connection_->StopRows();
+      return true;
+    }
+  }
+}
+
+// ---- The mirror
+
+absl::Status MySqlPolledTable::WriteMirror(int64_t offset) {
+  if (connection_ == nullptr || connection_->lost()) {
+    if (absl::Status status = Connect(); !status.ok()) return status;
+  }
+  const PollingMirror& mirror = polling_.mirror;
+  const bool by_id = polling_.mode == PollingMode::kId;
+  const std::string table =
+      fmt::format("{}.{}", QuoteMySqlName(options_.server.database), QuoteMySqlName(mirror.table));
+  const std::string source = QuoteMySqlName(mirror.source_column);
+  const std::string last = QuoteMySqlName(mirror.offset_column);
+  if (mirror.create_table && !mirror_made_) {
+    const absl::Status made = connection_->Exec(fmt::format(
+        "CREATE TABLE IF NOT EXISTS {} ({} VARCHAR(255) NOT NULL PRIMARY KEY, {} {} NOT NULL)",
+        table, source, last, by_id ? "BIGINT" : "DATETIME(6)"));
+    if (!made.ok()) return made;
+    mirror_made_ = true;
+  }
+  return connection_->Exec(fmt::format(
+      "INSERT INTO {0} ({1}, {2}) VALUES ({3}, {4}) ON DUPLICATE KEY UPDATE {2} = VALUES({2})",
+      table, source, last,
+      QuoteMySqlText(mirror.source_name.empty() ? polling_.table : mirror.source_name),
+      by_id ? fmt::format("{}", offset) : TimeLiteral(offset)));
+}
+
+}  // namespace tidemark

@@ -1,0 +1,317 @@
+#include "tidemark/operators/sources/polling_source.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "tidemark/operators/sources/polling_mirror.h"
+
+namespace tidemark {
+namespace {
+
+// Polls in memory whose batches are not committed: the running batch, the next, and one to spare.
+constexpr int64_t kPollsInMemory = 3;
+// A pass over the look-back is repeated after this many times its length at the earliest.
+constexpr int kPassPause = 2;
+
+class PollsOwner : public RecordOwner {
+ public:
+  void Keep(const std::shared_ptr<const PolledRows>& rows) { polls_.push_back(rows); }
+
+ private:
+  std::vector<std::shared_ptr<const PolledRows>> polls_;
+};
+
+absl::Status Damaged(const std::string& topic) {
+  return absl::DataLossError(fmt::format(
+      "the checkpoint's rows or cursor of table {} cannot be read; go back to a snapshot", topic));
+}
+
+int64_t MinusSaturated(int64_t time, int64_t duration) {
+  return time < INT64_MIN + duration ? INT64_MIN : time - duration;
+}
+
+}  // namespace
+
+std::string PollingFingerprint(const PollingOptions& options) {
+  switch (options.mode) {
+    case PollingMode::kId:
+      return fmt::format("{} by id {}", options.table, options.id_column);
+    case PollingMode::kTimestamp:
+      return fmt::format("{} by timestamp {}", options.table, options.timestamp_column);
+    case PollingMode::kTimestampAndId:
+      return fmt::format("{} by timestamp {} and id {}", options.table, options.timestamp_column,
+                         options.id_column);
+  }
+  return options.table;
+}
+
+absl::StatusOr<std::unique_ptr<PollingSource>> PollingSource::Make(
+    std::unique_ptr<PollingTable> table, PollingOptions options, const PollingStart& start) {
+  if (options.max_rows < 1 || options.max_bytes < 1) {
+    return absl::InvalidArgumentError(
+        fmt::format("a poll of {} rows and {} bytes takes nothing: max_rows and max_bytes must be "
+                    "at least 1",
+                    options.max_rows, options.max_bytes));
+  }
+  if (options.poll_interval < absl::ZeroDuration() || options.look_back < absl::ZeroDuration() ||
+      options.grace < absl::ZeroDuration()) {
+    return absl::InvalidArgumentError("poll_interval, look_back and grace must not be negative");
+  }
+  std::string topic = options.table.empty() ? start.topic : options.table;
+  std::unique_ptr<PollingSource> source(
+      new PollingSource(std::move(table), std::move(options), std::move(topic)));
+  if (absl::Status status = source->Restore(start); !status.ok()) return status;
+  return source;
+}
+
+PollingSource::PollingSource(std::unique_ptr<PollingTable> table, PollingOptions options,
+                             std::string topic)
+    : table_(std::move(table)), options_(std::move(options)), partition_{std::move(topic), 0} {}
+
+absl::Status PollingSource::Restore(const PollingStart& start) {
+  if (!start.state.empty()) {
+    std::optional<PollingCursor> cursor = DecodeCursor(start.state);
+    if (!cursor.has_value()) return Damaged(partition_.topic);
+    committed_ = *std::move(cursor);
+  }
+  int64_t offset = 0;
+  if (start.committed.has_value()) {
+    const auto found = start.committed->find(partition_);
+    if (found != start.committed->end()) offset = found->second;
+  }
+  if (offset != committed_.offset) {
+    return absl::DataLossError(
+        fmt::format("the checkpoint's offset {} of table {} and its cursor, at row {}, do not "
+                    "belong together; go back to a snapshot",
+                    offset, partition_.topic, committed_.offset));
+  }
+  seen_.insert(committed_.seen.begin(), committed_.seen.end());
+  committed_.seen.clear();
+  committed_.seen.shrink_to_fit();
+  if (!start.saved_records.empty()) {
+    std::optional<Polls> polls = DecodePolls(start.saved_records);
+    if (!polls.has_value()) return Damaged(partition_.topic);
+    polls_ = *std::move(polls);
+    if (!polls_.empty() && polls_.front()->first_offset != offset) {
+      return Damaged(partition_.topic);
+    }
+    // The batch that was planned with them runs first.
+    skip_poll_ = !polls_.empty();
+  }
+  const PollingCursor reached = CursorAt(polled_end());
+  last_id_ = reached.last;
+  if (options_.mode == PollingMode::kId || !reached.last.has_value()) return absl::OkStatus();
+  for (const auto& rows : polls_) seen_.insert(rows->positions.begin(), rows->positions.end());
+  in_pass_ = true;
+  place_.time = reached.last;
+  look_back_from_ = reached.look_back_from;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<DataLoss>> PollingSource::CheckIdentity(
+    const std::map<TopicPartition, LastRecord>& /*last_records*/) {
+  return std::vector<DataLoss>();
+}
+
+int64_t PollingSource::polled_end() const {
+  return polls_.empty() ? committed_.offset : polls_.back()->end_offset();
+}
+
+bool PollingSource::MayPoll() const {
+  int64_t rows = 0;
+  size_t bytes = 0;
+  for (const auto& poll : polls_) {
+    rows += static_cast<int64_t>(poll->size());
+    bytes += poll->bytes.size();
+  }
+  if (rows > (kPollsInMemory - 1) * options_.max_rows ||
+      bytes > (kPollsInMemory - 1) * options_.max_bytes) {
+    return false;
+  }
+  return more_ || Clock::now() >= next_poll_;
+}
+
+absl::StatusOr<std::vector<AvailableRange>> PollingSource::Available() {
+  if (cancelled_) return absl::CancelledError("polling was stopped");
+  if (!std::exchange(skip_poll_, false) && MayPoll()) {
+    if (absl::Status status = Poll(); !status.ok()) return status;
+  }
+  return std::vector<AvailableRange>{{partition_, committed_.offset, polled_end(), more_}};
+}
+
+absl::Status PollingSource::Poll() {
+  const Clock::time_point started = Clock::now();
+  // So many that they will hardly outgrow max_bytes: cutting a result short costs the connection.
+  const size_t fitting = row_bytes_ == 0 ? SIZE_MAX : options_.max_bytes / row_bytes_;
+  const PollingTable::Budget budget{
+      std::clamp(fitting, size_t{1}, static_cast<size_t>(options_.max_rows)), options_.max_bytes};
+  auto rows = std::make_shared<PolledRows>();
+  rows->first_offset = polled_end();
+  const absl::StatusOr<bool> more = options_.mode == PollingMode::kId
+                                        ? table_->PollIds(last_id_, budget, rows.get())
+                                        : PollByTime(budget, rows.get());
+  if (!more.ok()) return more.status();
+  more_ = *more;
+  next_poll_ = Clock::now() + absl::ToChronoNanoseconds(options_.poll_interval);
+  if (options_.mode != PollingMode::kId) {
+    const Clock::time_point now = Clock::now();
+    next_poll_ = std::max(next_poll_, now + kPassPause * (now - started));
+  }
+  if (rows->size() == 0) return absl::OkStatus();
+  row_bytes_ = rows->bytes.size() / rows->size() + 1;
+  rows->bytes.append(kRecordPadding, '\0');
+  last_id_ = rows->positions.back().value;
+  if (options_.mode != PollingMode::kId) {
+    seen_.insert(rows->positions.begin(), rows->positions.end());
+  }
+  polls_.push_back(std::move(rows));
+  return absl::OkStatus();
+}
+
+// A pass goes over the table in the order of time, in as many polls as it takes. A row that it does
+// not see commits after its beginning, so its timestamp is at most a look-back before that, and the
+// next pass, which begins there, finds it.
+absl::StatusOr<bool> PollingSource::PollByTime(const PollingTable::Budget& budget,
+                                               PolledRows* rows) {
+  if (!in_pass_) {
+    const absl::StatusOr<std::optional<int64_t>> latest = table_->LatestTime();
+    if (!latest.ok()) return latest.status();
+    if (!latest->has_value()) return false;
+    place_ = {look_back_from_, {}};
+    const int64_t from = MinusSaturated(**latest, absl::ToInt64Microseconds(options_.look_back));
+    look_back_from_ = std::max(from, look_back_from_.value_or(from));
+    in_pass_ = true;
+  }
+  rows->look_back_from = look_back_from_;
+  PollingTable::TimePlace place = place_;
+  absl::StatusOr<bool> more = true;
+  // Pages that hold mostly what is known already are not worth a batch.
+  while (*more && rows->size() <= budget.rows / 2 && rows->bytes.size() <= budget.bytes / 2) {
+    more = table_->PollTimes(seen_, {budget.rows - rows->size(), budget.bytes}, &place, rows);
+    if (!more.ok()) return more.status();
+  }
+  place_ = std::move(place);
+  in_pass_ = *more;
+  return *more;
+}
+
+PollingCursor PollingSource::CursorAt(int64_t offset) const {
+  PollingCursor cursor = committed_;
+  for (const auto& rows : polls_) {
+    const int64_t count = offset - rows->first_offset;
+    if (count > 0) cursor.Advance(*rows, std::min(static_cast<size_t>(count), rows->size()));
+  }
+  return cursor;
+}
+
+absl::StatusOr<std::string> PollingSource::SaveRecords(const std::vector<PlannedRange>& ranges) {
+  for (const PlannedRange& range : ranges) {
+    if (range.partition == partition_ && range.start < range.end) {
+      return EncodePolls(polls_, range.start, range.end);
+    }
+  }
+  return std::string();
+}
+
+std::string PollingSource::StateAt(const Offsets& offsets) const {
+  const auto found = offsets.find(partition_);
+  const int64_t offset = std::max(committed_.offset, found == offsets.end() ? 0 : found->second);
+  PollingCursor cursor = CursorAt(offset);
+  if (options_.mode == PollingMode::kId || !cursor.last.has_value()) return EncodeCursor(cursor);
+  std::vector<RowPosition> later;
+  for (const auto& rows : polls_) {
+    const int64_t count = std::max<int64_t>(0, offset - rows->first_offset);
+    for (size_t i = static_cast<size_t>(count); i < rows->size(); ++i) {
+      later.push_back(rows->positions[i]);
+    }
+  }
+  std::sort(later.begin(), later.end());
+  std::vector<RowPosition> all;
+  const int64_t from = cursor.seen_from();
+  for (const RowPosition& position : seen_) {
+    if (position.value >= from) all.push_back(position);
+  }
+  std::sort(all.begin(), all.end());
+  std::set_difference(all.begin(), all.end(), later.begin(), later.end(),
+                      std::back_inserter(cursor.seen));
+  return EncodeCursor(cursor);
+}
+
+absl::Status PollingSource::StartRead(const std::vector<PlannedRange>& ranges) {
+  if (cancelled_) return absl::CancelledError("polling was stopped");
+  next_ = end_ = chunk_index_ = 0;
+  for (const PlannedRange& range : ranges) {
+    if (range.start >= range.end) continue;
+    if (range.partition != partition_ || range.start < committed_.offset ||
+        range.end > polled_end()) {
+      return absl::InternalError(fmt::format(
+          "rows {} to {} of {} are asked for; in memory are {} to {} of {}", range.start, range.end,
+          range.partition.topic, committed_.offset, polled_end(), partition_.topic));
+    }
+    next_ = range.start;
+    end_ = range.end;
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::optional<RawRecords>> PollingSource::Read(absl::Duration /*timeout*/) {
+  if (cancelled_) return absl::CancelledError("polling was stopped");
+  if (next_ >= end_) return std::optional<RawRecords>(EndOfRanges());
+  RawRecords chunk;
+  chunk.topic = partition_.topic;
+  chunk.chunk_index = chunk_index_++;
+  chunk.records.reserve(std::min(static_cast<size_t>(end_ - next_), kMaxChunkRecords));
+  auto owner = std::make_shared<PollsOwner>();
+  for (const auto& rows : polls_) {
+    if (next_ >= rows->end_offset()) continue;
+    owner->Keep(rows);
+    for (; next_ < std::min(end_, rows->end_offset()) && !ChunkIsFull(chunk); ++next_) {
+      RawRecord& record = chunk.records.emplace_back();
+      record.value = rows->row(static_cast<size_t>(next_ - rows->first_offset));
+      record.offset = next_;
+      record.has_value = true;
+      record.padded = true;
+      chunk.bytes += record.value.size();
+    }
+    if (next_ >= end_ || ChunkIsFull(chunk)) break;
+  }
+  chunk.owner = std::move(owner);
+  return std::optional<RawRecords>(std::move(chunk));
+}
+
+absl::Status PollingSource::Acknowledge(const Offsets& offsets) {
+  const auto found = offsets.find(partition_);
+  if (found == offsets.end() || found->second > polled_end()) return absl::OkStatus();
+  if (found->second > committed_.offset) {
+    committed_ = CursorAt(found->second);
+    std::erase_if(polls_,
+                  [this](const auto& rows) { return rows->end_offset() <= committed_.offset; });
+    const int64_t from = committed_.seen_from();
+    absl::erase_if(seen_, [from](const RowPosition& seen) { return seen.value < from; });
+  }
+  return WriteMirrors(committed_);
+}
+
+absl::Status PollingSource::WriteMirrors(const PollingCursor& cursor) {
+  if (!cursor.highest.has_value()) return absl::OkStatus();
+  absl::Status status;
+  if (!options_.mirror.table.empty()) status = table_->WriteMirror(*cursor.highest);
+  if (!options_.mirror.file.empty()) {
+    const std::string& name = options_.mirror.source_name;
+    status.Update(
+        WriteMirrorFile(options_.mirror.file, {.source = name.empty() ? partition_.topic : name,
+                                               .mode = options_.mode,
+                                               .rows = cursor.offset,
+                                               .last = cursor.highest}));
+  }
+  return status;
+}
+
+void PollingSource::Cancel() {
+  cancelled_ = true;
+  table_->Cancel();
+}
+
+}  // namespace tidemark

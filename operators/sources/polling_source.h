@@ -1,0 +1,90 @@
+#ifndef TIDEMARK_OPERATORS_SOURCES_POLLING_SOURCE_H_
+#define TIDEMARK_OPERATORS_SOURCES_POLLING_SOURCE_H_
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "tidemark/operators/sources/polling_options.h"
+#include "tidemark/operators/sources/polling_rows.h"
+#include "tidemark/operators/sources/polling_table.h"
+#include "tidemark/operators/sources/source.h"
+
+namespace tidemark {
+
+/// A polled table as one partition (the table's name, 0) whose offsets count the rows since the
+/// query began. Records are rows of the format `rows`, padded, without timestamp. Available polls;
+/// what it found stays in memory until it is acknowledged, so ranges are read again from there, and
+/// after a restart from the checkpoint (SaveRecords), never from the table. Memory is bounded: past
+/// about three polls that are not acknowledged Available polls no more.
+class PollingSource : public Source {
+ public:
+  /// DataLoss: the checkpoint's bytes are damaged, or do not belong to its offsets.
+  static absl::StatusOr<std::unique_ptr<PollingSource>> Make(std::unique_ptr<PollingTable> table,
+                                                             PollingOptions options,
+                                                             const PollingStart& start);
+
+  std::string description() const override { return table_->description(); }
+  absl::Status Open() override { return table_->Open(); }
+  absl::StatusOr<Offsets> StartingOffsets() override { return Offsets{{partition_, 0}}; }
+  /// Rows come once; there is nothing to compare.
+  absl::StatusOr<std::vector<DataLoss>> CheckIdentity(
+      const std::map<TopicPartition, LastRecord>& last_records) override;
+  absl::StatusOr<std::vector<AvailableRange>> Available() override;
+  absl::StatusOr<std::string> SaveRecords(const std::vector<PlannedRange>& ranges) override;
+  std::string StateAt(const Offsets& offsets) const override;
+  absl::Status StartRead(const std::vector<PlannedRange>& ranges) override;
+  absl::StatusOr<std::optional<RawRecords>> Read(absl::Duration timeout) override;
+  void StopRead() override { next_ = end_ = 0; }
+  absl::Status Acknowledge(const Offsets& offsets) override;
+  void Cancel() override;
+
+ private:
+  using Polls = std::vector<std::shared_ptr<const PolledRows>>;
+  using Clock = std::chrono::steady_clock;
+
+  PollingSource(std::unique_ptr<PollingTable> table, PollingOptions options, std::string topic);
+  absl::Status Restore(const PollingStart& start);
+  bool MayPoll() const;
+  absl::Status Poll();
+  absl::StatusOr<bool> PollByTime(const PollingTable::Budget& budget, PolledRows* rows);
+  int64_t polled_end() const;
+  PollingCursor CursorAt(int64_t offset) const;
+  absl::Status WriteMirrors(const PollingCursor& cursor);
+
+  const std::unique_ptr<PollingTable> table_;
+  const PollingOptions options_;
+  const TopicPartition partition_;
+  std::atomic<bool> cancelled_ = false;
+
+  // Acknowledged rows are in `committed_` (but for its `seen`), later ones in `polls_`.
+  PollingCursor committed_;
+  Polls polls_;
+  std::optional<int64_t> last_id_;         // kId: the last row's
+  SeenRows seen_;                          // timestamp modes: from committed_.seen_from() on
+  PollingTable::TimePlace place_;          // where the pass goes on
+  std::optional<int64_t> look_back_from_;  // where the next pass begins
+  bool in_pass_ = false;
+
+  bool more_ = false;     // the last poll left something
+  size_t row_bytes_ = 0;  // its rows' average, 0: not known
+  bool skip_poll_ = false;
+  Clock::time_point next_poll_ = Clock::time_point::min();
+
+  int64_t next_ = 0;  // the range being read
+  int64_t end_ = 0;
+  int64_t chunk_index_ = 0;
+};
+
+}  // namespace tidemark
+
+#endif  // TIDEMARK_OPERATORS_SOURCES_POLLING_SOURCE_H_
