@@ -16,6 +16,9 @@ constexpr std::string_view kFingerprintRow = "fingerprint";
 constexpr std::string_view kProgressRow = "progress";
 constexpr std::string_view kPartitionsRow = "partitions";
 constexpr std::string_view kPlanRow = "plan";
+// Only of sources that need them.
+constexpr std::string_view kPlanRecordsRow = "plan_records";
+constexpr std::string_view kSourceStateRow = "source_state";
 
 std::string PartitionRow(const TopicPartition& partition) {
   return fmt::format("partition/{}/{}", partition.topic, partition.partition);
@@ -105,6 +108,12 @@ absl::StatusOr<bool> Checkpoint::Load() {
     if (!decoded.ok()) return decoded.status();
     if (decoded->batch_id == progress_.batch_id + 1) pending_ = *std::move(decoded);
   }
+  absl::StatusOr<std::optional<std::string>> state = store_->GetMeta(kSourceStateRow);
+  if (!state.ok()) return state.status();
+  progress_.source_state = std::move(*state).value_or("");
+  absl::StatusOr<std::optional<std::string>> records = store_->GetMeta(kPlanRecordsRow);
+  if (!records.ok()) return records.status();
+  logged_records_ = std::move(*records).value_or("");
   return true;
 }
 
@@ -123,11 +132,13 @@ absl::Status Checkpoint::Create(const std::string& query_id, const std::string& 
   return Commit(progress, std::move(writes));
 }
 
-absl::Status Checkpoint::LogPlan(const BatchPlan& plan) {
+absl::Status Checkpoint::LogPlan(const BatchPlan& plan, const std::string& records) {
   std::unique_ptr<StoreWrites> writes = store_->NewWrites();
   writes->PutMeta(kPlanRow, plan.Encode());
+  if (records != logged_records_) writes->PutMeta(kPlanRecordsRow, records);
   if (absl::Status status = store_->Commit(std::move(writes)); !status.ok()) return status;
   pending_ = plan;
+  logged_records_ = records;
   return absl::OkStatus();
 }
 
@@ -143,6 +154,8 @@ absl::Status Checkpoint::Commit(const QueryProgress& progress,
     writes->PutMeta(PartitionRow(partition), EncodePartition(state));
   }
   if (new_partition) writes->PutMeta(kPartitionsRow, EncodePartitions(progress.partitions));
+  if (progress.source_state != progress_.source_state)
+    writes->PutMeta(kSourceStateRow, progress.source_state);
   if (absl::Status status = store_->Commit(std::move(writes)); !status.ok()) return status;
   progress_ = progress;
   pending_.reset();

@@ -32,6 +32,7 @@ struct QueryProgress {
   int64_t late_watermark_us = kNoWatermark;  ///< W(N-1) of that batch
   int64_t watermark_us = kNoWatermark;       ///< W(N) of that batch
   std::map<TopicPartition, PartitionProgress> partitions;
+  std::string source_state;  ///< Source::StateAt there
 };
 
 /// The rows of the batch protocol (design, section 4) over a CheckpointStore: one logged plan, one
@@ -52,10 +53,12 @@ class Checkpoint {
   const std::string& fingerprint() const { return fingerprint_; }
   /// The plan that was logged past the committed batch, if any.
   const std::optional<BatchPlan>& pending() const { return pending_; }
+  /// The records that were logged with that plan; empty: none.
+  std::string pending_records() const { return pending_.has_value() ? logged_records_ : ""; }
 
-  /// Logs the plan of batch progress().batch_id + 1, synced; replaces a plan logged for the same
-  /// batch.
-  absl::Status LogPlan(const BatchPlan& plan);
+  /// Logs the plan of batch progress().batch_id + 1, synced, with the records that a re-run could
+  /// not read again (Source::SaveRecords); replaces a plan logged for the same batch.
+  absl::Status LogPlan(const BatchPlan& plan, const std::string& records = "");
   /// `writes` (state changes, or none) and the new progress in one synced write. Only changed
   /// partitions are written.
   absl::Status Commit(const QueryProgress& progress, std::unique_ptr<StoreWrites> writes);
@@ -67,6 +70,7 @@ class Checkpoint {
   QueryProgress progress_;
   std::string fingerprint_;
   std::optional<BatchPlan> pending_;
+  std::string logged_records_;  ///< with the last plan, whatever became of it
 };
 
 }  // namespace tidemark

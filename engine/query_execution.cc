@@ -13,7 +13,6 @@ namespace tidemark {
 namespace {
 
 constexpr int kSnapshotsKept = 3;
-constexpr absl::Duration kReadTimeout = absl::Milliseconds(100);
 
 // How the memory limit is shared out. The rest is for what is in flight: prepared rows, output, the
 // allocator.
@@ -70,6 +69,7 @@ QueryExecution::QueryExecution(BoundPlan bound, QueryOptions options)
       sizer_(static_cast<int64_t>(TableBytesLimit(options_.memory_limit) / 2)) {}
 
 QueryExecution::~QueryExecution() {
+  reader_.reset();
   cancel_source_ = nullptr;
   cancel_sink_ = nullptr;
 }
@@ -102,6 +102,10 @@ absl::Status QueryExecution::Start() {
     }
     row_path_ = std::make_unique<RowPath>(&bound_, options_.bad_records, dead_letters_.get(),
                                           options_.threads, QueueBytes(options_.memory_limit));
+    BatchReaderOptions reader{options_.clock, options_.logger, options_.give_up_after,
+                              [this] { return MemoryFull(); }};
+    reader_ = std::make_unique<BatchReader>(std::move(reader), source_.get(), row_path_.get(),
+                                            dead_letters_.get(), &cancelled_);
   }
   if (new_query_) {
     options_.logger->Say(fmt::format("New query, checkpoint {}", options_.checkpoint.description));
@@ -146,8 +150,13 @@ absl::Status QueryExecution::OpenCheckpoint() {
 
 absl::Status QueryExecution::OpenSource() {
   if (source_ == nullptr) {
-    SourceRequest request{
-        bound_.topic, progress_.query_id, std::nullopt, FetchBytes(options_.memory_limit), {}};
+    SourceRequest request;
+    request.topic = bound_.topic;
+    request.query_id = progress_.query_id;
+    request.queue_bytes = FetchBytes(options_.memory_limit);
+    request.schema = &bound_.format.schema;
+    request.state = progress_.source_state;
+    request.saved_records = checkpoint_->pending_records();
     if (!new_query_) {
       request.committed.emplace();
       for (const auto& [partition, state] : progress_.partitions)
@@ -180,7 +189,7 @@ absl::Status QueryExecution::OpenSource() {
       last_records[partition] = state.last;
     absl::StatusOr<std::vector<DataLoss>> losses = source_->CheckIdentity(last_records);
     if (!losses.ok()) return losses.status();
-    if (absl::Status status = JudgeLosses(*losses, ""); !status.ok()) return status;
+    if (absl::Status status = JudgeLosses(*losses, "", nullptr); !status.ok()) return status;
   }
   source_open_ = true;
   return absl::OkStatus();
@@ -265,9 +274,10 @@ absl::Status QueryExecution::CheckMarker() {
 
 absl::Status QueryExecution::Reload() {
   // Whatever was being written is decided by what the store holds when it is opened again.
+  reader_->Stop();
+  next_.reset();
   committer_.Wait().IgnoreError();
-  row_path_->Abandon();
-  source_->StopRead();
+  ReportDurable();
   table_.reset();
   checkpoint_.reset();
   batch_.reset();
@@ -284,16 +294,11 @@ absl::StatusOr<bool> QueryExecution::RunBatch() {
     if (absl::Status status = Reload(); !status.ok()) return status;
   }
   if (!batch_.has_value()) {
-    absl::StatusOr<bool> planned = PlanBatch();
-    if (!planned.ok() || !*planned) {
-      batch_.reset();
-      if (planned.ok()) was_cut_ = false;
-      if (absl::Status status = Settle(); !status.ok()) return status;
-      return planned;
-    }
+    absl::StatusOr<bool> begun = BeginBatch();
+    if (!begun.ok() || !*begun) return begun;
   }
   if (!batch_->rows_ready) {
-    if (absl::Status status = ReadRows(); !status.ok()) {
+    if (absl::Status status = FinishReading(); !status.ok()) {
       reload_ = true;
       return status;
     }
@@ -301,6 +306,7 @@ absl::StatusOr<bool> QueryExecution::RunBatch() {
   if (!batch_->in_sink) {
     // The batch before and this one's plan are durable before the sink gets anything.
     if (absl::Status status = Settle(); !status.ok()) return status;
+    if (read_ahead_ && batch_->more && !next_.has_value()) BeginNext();
     // The finished rows are kept: after a failure the same call goes on here.
     if (absl::Status status = CommitSink(); !status.ok()) return status;
   }
@@ -308,23 +314,64 @@ absl::StatusOr<bool> QueryExecution::RunBatch() {
     reload_ = true;
     return status;
   }
-  if (!was_cut_) {
+  if (next_.has_value()) {
+    row_path_->Release();
+  } else if (!was_cut_) {
     if (absl::Status status = Settle(); !status.ok()) return status;
   }
   return true;
 }
 
-absl::Status QueryExecution::Settle() {
-  if (absl::Status status = committer_.Wait(); !status.ok()) {
-    reload_ = true;
-    return status;
+absl::StatusOr<bool> QueryExecution::BeginBatch() {
+  if (next_.has_value()) {
+    batch_ = std::exchange(next_, std::nullopt);
+  } else {
+    batch_.emplace();
+    const absl::StatusOr<bool> planned = Plan(&*batch_);
+    if (!planned.ok() || !*planned) {
+      batch_.reset();
+      if (planned.ok()) was_cut_ = false;
+      if (absl::Status status = Settle(); !status.ok()) return status;
+      return planned;
+    }
+    StartReading(*batch_, /*hold=*/false);
   }
-  if (committing_.has_value()) Report();
-  return absl::OkStatus();
+  planned_ = true;
+  was_cut_ = batch_->more;
+  const absl::Duration started = options_.clock->Monotonic();
+  LogPlan();
+  batch_->report.durations.wal_commit = options_.clock->Monotonic() - started;
+  return true;
+}
+
+// The next batch, if there is one, is planned and read while this one is written. What fails here
+// is found again, and told, when it is the next one's turn.
+void QueryExecution::BeginNext() {
+  next_.emplace();
+  const absl::StatusOr<bool> planned = Plan(&*next_);
+  if (planned.ok() && *planned) {
+    StartReading(*next_, /*hold=*/bound_.aggregation != nullptr);
+  } else {
+    next_.reset();
+  }
+}
+
+absl::Status QueryExecution::Settle() {
+  absl::Status status = committer_.Wait();
+  ReportDurable();
+  if (cancelled_ && next_.has_value()) {
+    reader_->Stop();
+    next_.reset();
+  }
+  Acknowledge();
+  reload_ |= !status.ok();
+  return status;
 }
 
 void QueryExecution::LogPlan() {
-  committer_.Submit([this, plan = batch_->plan] { return checkpoint_->LogPlan(plan); });
+  committer_.Submit([this, plan = batch_->plan, records = batch_->saved_records] {
+    return checkpoint_->LogPlan(plan, records);
+  });
 }
 
 std::vector<AvailableRange> QueryExecution::BoundByTrigger(std::vector<AvailableRange> available) {
@@ -346,42 +393,41 @@ int64_t QueryExecution::RowLimit() const {
                                                          : sizer_.TargetRows();
 }
 
-absl::StatusOr<bool> QueryExecution::PlanBatch() {
-  batch_.emplace();
-  batch_->started = options_.clock->Monotonic();
-  batch_->report.timestamp = options_.clock->Now();
+absl::StatusOr<bool> QueryExecution::Plan(Batch* batch) {
+  batch->started = options_.clock->Monotonic();
+  batch->report.timestamp = options_.clock->Now();
   absl::StatusOr<std::vector<AvailableRange>> latest = source_->Available();
   if (!latest.ok()) return latest.status();
-  batch_->latest = *std::move(latest);
-  const std::vector<AvailableRange> available = BoundByTrigger(batch_->latest);
+  batch->latest = *std::move(latest);
+  const std::vector<AvailableRange> available = BoundByTrigger(batch->latest);
   const absl::Duration polled = options_.clock->Monotonic();
-  batch_->report.durations.latest_offset = polled - batch_->started;
+  batch->report.durations.latest_offset = polled - batch->started;
 
   if (replay_pending_) {
-    if (absl::Status status = ReplayBatch(); !status.ok()) return status;
+    if (absl::Status status = PlanAgain(batch); !status.ok()) return status;
     replay_pending_ = false;
     return true;
   }
-  if (absl::Status status = JudgeLosses(FindLosses(progress_.partitions, batch_->latest), "");
+  if (absl::Status status = JudgeLosses(FindLosses(progress_.partitions, batch->latest), "", batch);
       !status.ok())
     return status;
 
-  BatchPlan& plan = batch_->plan;
+  BatchPlan& plan = batch->plan;
   plan.batch_id = progress_.batch_id + 1;
   plan.epoch = progress_.epoch;
-  plan.time_us = absl::ToUnixMicros(batch_->report.timestamp);
+  plan.time_us = absl::ToUnixMicros(batch->report.timestamp);
   const std::vector<PlannedRange> everything = PlanRanges(progress_.partitions, available, 0);
   const int64_t limit = RowLimit();
   plan.ranges =
       limit == INT64_MAX ? everything : PlanRanges(progress_.partitions, available, limit);
-  was_cut_ = plan.ranges != everything;
+  batch->more = plan.ranges != everything;
 
   std::set<TopicPartition> idle;
   if (bound_.watermark.has_value() && bound_.watermark->per_partition) {
+    const std::map<TopicPartition, absl::Duration>& last_data = reader_->last_data();
     for (const auto& [partition, state] : progress_.partitions) {
-      const auto seen = last_data_.find(partition);
-      const absl::Duration silent =
-          polled - (seen == last_data_.end() ? start_time_ : seen->second);
+      const auto seen = last_data.find(partition);
+      const absl::Duration silent = polled - (seen == last_data.end() ? start_time_ : seen->second);
       if (silent >= bound_.watermark->idle_timeout) idle.insert(partition);
     }
     for (const PlannedRange& range : everything) idle.erase(range.partition);
@@ -396,34 +442,33 @@ absl::StatusOr<bool> QueryExecution::PlanBatch() {
         bound_.trigger.kind != Trigger::Kind::kOnce && plan.watermark_us > plan.late_watermark_us;
     if (!for_watermark) return false;
   }
-  batch_->to_read = plan.ranges;
-  const absl::Duration planned = options_.clock->Monotonic();
-  batch_->report.durations.query_planning = planned - polled;
-  LogPlan();
-  planned_ = true;
-  batch_->report.durations.wal_commit = options_.clock->Monotonic() - planned;
+  batch->to_read = plan.ranges;
+  absl::StatusOr<std::string> saved = source_->SaveRecords(plan.ranges);
+  if (!saved.ok()) return saved.status();
+  batch->saved_records = *std::move(saved);
+  batch->report.durations.query_planning = options_.clock->Monotonic() - polled;
   return true;
 }
 
-absl::Status QueryExecution::ReplayBatch() {
-  batch_->plan = *checkpoint_->pending();
-  const BatchPlan& plan = batch_->plan;
-  planned_ = true;
-  was_cut_ = true;  // there may be more behind what was planned then
+absl::Status QueryExecution::PlanAgain(Batch* batch) {
+  batch->plan = *checkpoint_->pending();
+  const BatchPlan& plan = batch->plan;
+  batch->saved_records = checkpoint_->pending_records();
+  batch->more = true;  // there may be more behind what was planned then
   std::string holds = "the sink keeps no record of its batches";
   if (sink_->exactly_once()) {
     absl::StatusOr<std::optional<SinkMarker>> marker = sink_->ReadMarker();
     if (!marker.ok()) return marker.status();
     if (marker->has_value() && (*marker)->epoch == plan.epoch &&
         (*marker)->batch_id == plan.batch_id) {
-      batch_->written = **marker;
+      batch->written = **marker;
     }
-    holds = fmt::format("the sink {} it", batch_->written.has_value() ? "holds" : "has nothing of");
+    holds = fmt::format("the sink {} it", batch->written.has_value() ? "holds" : "has nothing of");
   }
 
   // What is there must cover the ranges, from their starts up to their ends.
   std::map<TopicPartition, AvailableRange> available;
-  for (const AvailableRange& range : batch_->latest) available[range.partition] = range;
+  for (const AvailableRange& range : batch->latest) available[range.partition] = range;
   std::vector<DataLoss> losses;
   for (PlannedRange range : plan.ranges) {
     const auto found = available.find(range.partition);
@@ -442,13 +487,15 @@ absl::Status QueryExecution::ReplayBatch() {
     }
     range.start = std::max(range.start, now.begin);
     range.end = std::min(range.end, now.end);
-    if (range.start < range.end) batch_->to_read.push_back(std::move(range));
+    batch->log_ends[range.partition] = now.end;
+    if (range.start < range.end) batch->to_read.push_back(std::move(range));
   }
-  return JudgeLosses(losses, fmt::format("; batch {} was under way, {}", plan.batch_id, holds));
+  return JudgeLosses(losses, fmt::format("; batch {} was under way, {}", plan.batch_id, holds),
+                     batch);
 }
 
 absl::Status QueryExecution::JudgeLosses(const std::vector<DataLoss>& losses,
-                                         const std::string& advice) {
+                                         const std::string& advice, Batch* batch) {
   for (const DataLoss& loss : losses) {
     const std::string what =
         fmt::format("{}: wanted offset {}, available from {}: {}{}", PartitionText(loss.partition),
@@ -458,8 +505,7 @@ absl::Status QueryExecution::JudgeLosses(const std::vector<DataLoss>& losses,
           "data was lost: {}; to go on without it use --fail-on-data-loss false", what));
     }
     options_.logger->Log(LogLevel::kWarning, "data_loss", {{"what", what}});
-    if (batch_.has_value())
-      batch_->lost_offsets += std::max<int64_t>(0, loss.available - loss.wanted);
+    if (batch != nullptr) batch->lost_offsets += std::max<int64_t>(0, loss.available - loss.wanted);
     const auto position = progress_.partitions.find(loss.partition);
     if (position == progress_.partitions.end()) continue;
     if (loss.reason == "the partition is gone") {
@@ -472,69 +518,36 @@ absl::Status QueryExecution::JudgeLosses(const std::vector<DataLoss>& losses,
   return absl::OkStatus();
 }
 
-absl::Status QueryExecution::ReadRows() {
+void QueryExecution::StartReading(const Batch& batch, bool hold) {
+  // A batch that the sink has already must come out the same.
+  const bool may_cut = !batch.written.has_value();
+  reader_->Start({batch.plan, batch.to_read, hold, may_cut});
+}
+
+absl::Status QueryExecution::FinishReading() {
   const absl::Duration started = options_.clock->Monotonic();
-  const BatchPlan& plan = batch_->plan;
-  if (dead_letters_ != nullptr) {
-    if (absl::Status status = dead_letters_->Begin(plan.epoch, plan.batch_id); !status.ok())
-      return status;
+  const absl::StatusOr<ReadOutcome> read = reader_->Wait();
+  if (!read.ok()) return read.status();
+  Acknowledge();
+  if (read->cut) {
+    if (absl::Status status = Cut(read->delivered); !status.ok()) return status;
   }
-  row_path_->Begin(plan);
-  std::map<TopicPartition, LastRecord> last_records;
-  if (!batch_->to_read.empty()) {
-    if (absl::Status status = source_->StartRead(batch_->to_read); !status.ok()) return status;
-    std::map<TopicPartition, int64_t> delivered;
-    absl::Duration last_read = started;
-    // A batch that the sink has already must come out the same.
-    const bool may_cut = !batch_->written.has_value();
-    while (true) {
-      if (cancelled_)
-        return absl::CancelledError(
-            "stopped while reading a batch; it runs again at the next start");
-      absl::StatusOr<std::optional<RawRecords>> chunk = source_->Read(kReadTimeout);
-      if (absl::IsUnavailable(chunk.status())) {
-        // Nothing is wrong with what was read so far: reading goes on when the source is back.
-        if (options_.clock->Monotonic() - last_read >= options_.give_up_after) {
-          return absl::AbortedError(
-              fmt::format("given up: {}", std::string(chunk.status().message())));
-        }
-        options_.logger->Log(LogLevel::kWarning, "waiting",
-                             {{"reason", std::string(chunk.status().message())}});
-        continue;
-      }
-      if (!chunk.ok()) return chunk.status();
-      if (!chunk->has_value()) continue;
-      last_read = options_.clock->Monotonic();
-      if (IsEndOfRanges(**chunk)) break;
-      if (!(*chunk)->records.empty()) {
-        const TopicPartition partition{(*chunk)->topic, (*chunk)->partition};
-        const RawRecord& last = (*chunk)->records.back();
-        last_records[partition] = {last.offset, last.timestamp_us, RecordHash(last)};
-        delivered[partition] = last.offset + 1;
-        last_data_[partition] = options_.clock->Monotonic();
-      }
-      if (absl::Status status = row_path_->Add(*std::move(*chunk)); !status.ok()) return status;
-      const size_t budget = TableBytesLimit(options_.memory_limit) + options_.memory_limit / 8;
-      if (may_cut && TableBytes() + row_path_->memory_bytes() > budget) {
-        source_->StopRead();
-        CutBatch(delivered);
-        break;
-      }
-    }
-    if (absl::Status status = JudgeLosses(source_->TakeLosses(), ""); !status.ok()) return status;
-  }
+  if (absl::Status status = JudgeLosses(source_->TakeLosses(), "", &*batch_); !status.ok())
+    return status;
   if (absl::Status status = row_path_->Finish(); !status.ok()) return status;
   if (dead_letters_ != nullptr) {
     if (absl::Status status = dead_letters_->Flush(); !status.ok()) return status;
   }
   batch_->stats = row_path_->stats();
-  FinishProgress(last_records);
+  batch_->rows = row_path_->TakeRows();
+  batch_->row_bytes = row_path_->memory_bytes();
+  FinishProgress(read->last_records);
   batch_->rows_ready = true;
   batch_->report.durations.get_batch = options_.clock->Monotonic() - started;
   return absl::OkStatus();
 }
 
-void QueryExecution::CutBatch(const std::map<TopicPartition, int64_t>& delivered) {
+absl::Status QueryExecution::Cut(const std::map<TopicPartition, int64_t>& delivered) {
   std::vector<PlannedRange> ranges;
   for (PlannedRange range : batch_->plan.ranges) {
     const auto end = delivered.find(range.partition);
@@ -542,9 +555,13 @@ void QueryExecution::CutBatch(const std::map<TopicPartition, int64_t>& delivered
     range.end = std::min(range.end, end->second);
     ranges.push_back(std::move(range));
   }
+  absl::StatusOr<std::string> saved = source_->SaveRecords(ranges);
+  if (!saved.ok()) return saved.status();
+  batch_->saved_records = *std::move(saved);
   batch_->plan.ranges = std::move(ranges);
-  was_cut_ = true;
+  batch_->more = was_cut_ = true;
   LogPlan();
+  return absl::OkStatus();
 }
 
 void QueryExecution::FinishProgress(const std::map<TopicPartition, LastRecord>& last_records) {
@@ -554,24 +571,27 @@ void QueryExecution::FinishProgress(const std::map<TopicPartition, LastRecord>& 
   after.batch_id = plan.batch_id;
   after.late_watermark_us = plan.late_watermark_us;
   after.watermark_us = plan.watermark_us;
+  Offsets ends;
   for (const PlannedRange& range : plan.ranges) {
     PartitionProgress& partition = after.partitions[range.partition];
     partition.next_offset = range.end;
     // A log that a re-run found to end earlier goes on from its end.
-    for (const AvailableRange& now : batch_->latest) {
-      if (now.partition == range.partition) partition.next_offset = std::min(range.end, now.end);
-    }
+    if (const auto now = batch_->log_ends.find(range.partition); now != batch_->log_ends.end())
+      partition.next_offset = std::min(range.end, now->second);
     if (const auto last = last_records.find(range.partition); last != last_records.end())
       partition.last = last->second;
+    ends[range.partition] = partition.next_offset;
   }
+  if (!ends.empty()) after.source_state = source_->StateAt(ends);
   for (const auto& [partition, time] : batch_->stats.max_event_time_us) {
     int64_t& known = after.partitions[partition].max_event_time_us;
     known = std::max(known, time);
   }
+  progress_ = after;
 }
 
 std::unique_ptr<RowStream> QueryExecution::Rows() {
-  if (bound_.aggregation == nullptr) return KeptRows(&row_path_->rows());
+  if (bound_.aggregation == nullptr) return KeptRows(&batch_->rows);
   Aggregation* aggregation = bound_.aggregation.get();
   const int64_t watermark = batch_->plan.watermark_us;
   switch (bound_.mode) {
@@ -611,6 +631,7 @@ absl::Status QueryExecution::CompareWithSink(RowStream& rows) {
 
 absl::Status QueryExecution::CommitSink() {
   const absl::Duration started = options_.clock->Monotonic();
+  sink_bytes_ = bound_.aggregation == nullptr ? batch_->row_bytes : 0;
   std::unique_ptr<RowStream> rows = Rows();
   if (batch_->written.has_value()) {
     if (absl::Status status = CompareWithSink(*rows); !status.ok()) return status;
@@ -632,7 +653,7 @@ absl::Status QueryExecution::CommitState() {
   std::unique_ptr<StoreWrites> writes = checkpoint_->store().NewWrites();
   const bool closes = bound_.closes_groups && bound_.mode != OutputMode::kComplete;
   const int64_t closed_upto = closes ? batch_->plan.watermark_us : kNoWatermark;
-  size_t batch_bytes = row_path_->memory_bytes();
+  size_t batch_bytes = batch_->row_bytes;
   if (table_ != nullptr) {
     Progress::State state;
     state.rows_updated = table_->groups_touched();
@@ -651,24 +672,27 @@ absl::Status QueryExecution::CommitState() {
   committer_.Submit([this, writes = std::move(writes), after = batch_->after]() mutable {
     return checkpoint_->Commit(after, std::move(writes));
   });
-  progress_ = batch_->after;
-  sizer_.Observe(batch_->stats.records,
-                 absl::ToDoubleSeconds(options_.clock->Monotonic() - batch_->started),
+  const absl::Duration now = options_.clock->Monotonic();
+  const absl::Duration spent = now - std::max(batch_->started, last_commit_at_);
+  last_commit_at_ = now;
+  sizer_.Observe(batch_->stats.records, absl::ToDoubleSeconds(spent),
                  static_cast<int64_t>(batch_bytes));
-  batch_->report.durations.commit_offsets = options_.clock->Monotonic() - started;
-  committing_ = std::move(batch_);
-  batch_.reset();
+  batch_->report.durations.commit_offsets = now - started;
+  batch_->rows.clear();
+  sink_bytes_ = 0;
+  committing_ = std::exchange(batch_, std::nullopt);
+  const int64_t batch_id = committing_->plan.batch_id;
 
   const size_t limit = TableBytesLimit(options_.memory_limit);
   const bool over = table_ != nullptr && table_->memory_bytes() > limit;
   const bool snapshot =
-      options_.snapshot_every > 0 && (progress_.batch_id + 1) % options_.snapshot_every == 0;
+      options_.snapshot_every > 0 && (batch_id + 1) % options_.snapshot_every == 0;
   if (!over && !snapshot) return absl::OkStatus();
   // Groups leave memory, and the store is copied, when the store has them.
   if (absl::Status status = Settle(); !status.ok()) return status;
   if (over) table_->Evict(limit / 4 * 3);
   if (snapshot) {
-    if (absl::Status status = checkpoint_->store().Snapshot(progress_.batch_id, kSnapshotsKept);
+    if (absl::Status status = checkpoint_->store().Snapshot(batch_id, kSnapshotsKept);
         !status.ok()) {
       options_.logger->Log(LogLevel::kWarning, "snapshot_failed",
                            {{"reason", std::string(status.message())}});
@@ -677,14 +701,32 @@ absl::Status QueryExecution::CommitState() {
   return absl::OkStatus();
 }
 
+// The batch whose commit was being written, if it is durable now. A write that failed behind it
+// (the next batch's plan) takes nothing from it.
+void QueryExecution::ReportDurable() {
+  if (committing_.has_value() && checkpoint_->progress().batch_id >= committing_->plan.batch_id) {
+    Report();
+  }
+}
+
+// The source is told when it is not being read.
+void QueryExecution::Acknowledge() {
+  if (!to_acknowledge_.has_value() || reader_->reading()) return;
+  if (!source_->Acknowledge(*to_acknowledge_).ok()) ++acknowledge_failures_;
+  to_acknowledge_.reset();
+}
+
 void QueryExecution::Report() {
   const Batch& batch = *committing_;
   Progress report = batch.report;
   const BatchStats& stats = batch.stats;
   const absl::Duration now = options_.clock->Monotonic();
-  Offsets offsets;
-  for (const PlannedRange& range : batch.plan.ranges) offsets[range.partition] = range.end;
-  if (!offsets.empty() && !source_->Acknowledge(offsets).ok()) report.acknowledge_failures = 1;
+  for (const PlannedRange& range : batch.plan.ranges) {
+    if (!to_acknowledge_.has_value()) to_acknowledge_.emplace();
+    (*to_acknowledge_)[range.partition] = range.end;
+  }
+  Acknowledge();
+  report.acknowledge_failures = std::exchange(acknowledge_failures_, 0);
   report.id = progress_.query_id;
   report.run_id = run_id_;
   report.name = options_.name;
@@ -736,7 +778,11 @@ void QueryExecution::Report() {
 
 absl::Status QueryExecution::Finish() { return sink_->Finish(); }
 
-size_t QueryExecution::TableBytes() const { return table_ == nullptr ? 0 : table_->memory_bytes(); }
+bool QueryExecution::MemoryFull() const {
+  const size_t table = table_ == nullptr ? 0 : table_->memory_bytes();
+  return table + sink_bytes_ + row_path_->memory_bytes() >
+         TableBytesLimit(options_.memory_limit) + options_.memory_limit / 8;
+}
 
 int ExitCode(const absl::Status& status, bool planned) {
   switch (status.code()) {

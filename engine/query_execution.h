@@ -13,13 +13,14 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "tidemark/engine/batch_planning.h"
+#include "tidemark/engine/batch_reader.h"
 #include "tidemark/engine/checkpoint.h"
-#include "tidemark/engine/commit_thread.h"
 #include "tidemark/engine/pipeline.h"
 #include "tidemark/engine/planner.h"
 #include "tidemark/engine/progress.h"
 #include "tidemark/engine/query_options.h"
 #include "tidemark/engine/row_path.h"
+#include "tidemark/engine/task_thread.h"
 #include "tidemark/state/window_table.h"
 
 namespace tidemark {
@@ -43,6 +44,10 @@ class QueryExecution {
   /// already (was_cut), the batch's commit goes on beside the next call, which waits for it before
   /// its sink gets anything; Settle waits for it at once.
   absl::StatusOr<bool> RunBatch();
+  /// From now on a batch that leaves something unread has the next one planned and read while it
+  /// is written. That one is then fixed before RunBatch is called for it: not for who puts rows and
+  /// batches in order by hand.
+  void ReadAhead() { read_ahead_ = true; }
   /// Returns when the batches run so far are durable and reported. Transient errors as those of
   /// RunBatch.
   absl::Status Settle();
@@ -54,12 +59,10 @@ class QueryExecution {
 
   const BoundPlan& plan() const { return bound_; }
   /// The last batch left something unread because of a bound: run again at once.
-  bool was_cut() const { return was_cut_; }
+  bool was_cut() const { return was_cut_ || next_.has_value(); }
   /// True once a batch was planned or resumed: what InvalidArgument means then (exit 1 instead of
   /// 2).
   bool planned() const { return planned_; }
-  /// Valid after Start.
-  const QueryProgress& progress() const { return progress_; }
   const RunTotals& totals() const { return totals_; }
   const std::optional<Progress>& last_progress() const { return last_progress_; }
 
@@ -73,12 +76,17 @@ class QueryExecution {
   // that is durable.
   struct Batch {
     BatchPlan plan;
+    std::string saved_records;          ///< what the source wants kept with the plan
     std::vector<PlannedRange> to_read;  ///< the plan's ranges, less what a re-run finds to be gone
+    Offsets log_ends;  ///< a re-run: where the logs end now, of the planned partitions
     std::optional<SinkMarker>
         written;  ///< a re-run whose batch the sink has already: what it holds
     std::vector<AvailableRange> latest;  ///< what there was when it was planned
+    bool more = false;                   ///< something was left unread because of a bound
     QueryProgress after;                 ///< what the commit will write
     BatchStats stats;
+    std::vector<RowBatch> rows;  ///< without an aggregate
+    size_t row_bytes = 0;        ///< of rows prepared or kept
     int64_t lost_offsets = 0;
     bool rows_ready = false;  ///< read, aggregated: only sink and commit are left
     bool in_sink = false;     ///< the sink has it: only the commit is left
@@ -94,21 +102,27 @@ class QueryExecution {
   absl::Status CheckMarker();
   absl::Status Reload();
 
-  absl::StatusOr<bool> PlanBatch();
-  absl::Status ReplayBatch();
+  absl::StatusOr<bool> Plan(Batch* batch);
+  absl::Status PlanAgain(Batch* batch);
   std::vector<AvailableRange> BoundByTrigger(std::vector<AvailableRange> available);
-  absl::Status JudgeLosses(const std::vector<DataLoss>& losses, const std::string& advice);
+  absl::Status JudgeLosses(const std::vector<DataLoss>& losses, const std::string& advice,
+                           Batch* batch);
   int64_t RowLimit() const;
-  absl::Status ReadRows();
-  void CutBatch(const std::map<TopicPartition, int64_t>& delivered);
+  absl::StatusOr<bool> BeginBatch();
+  void BeginNext();
+  void StartReading(const Batch& batch, bool hold);
+  absl::Status FinishReading();
+  absl::Status Cut(const std::map<TopicPartition, int64_t>& delivered);
   void FinishProgress(const std::map<TopicPartition, LastRecord>& last_records);
   std::unique_ptr<RowStream> Rows();
   absl::Status CommitSink();
   absl::Status CompareWithSink(RowStream& rows);
   absl::Status CommitState();
+  void ReportDurable();
   void Report();
+  void Acknowledge();
   void LogPlan();
-  size_t TableBytes() const;
+  bool MemoryFull() const;
 
   const BoundPlan bound_;
   QueryOptions options_;
@@ -120,21 +134,26 @@ class QueryExecution {
   std::unique_ptr<DeadLetterWriter> dead_letters_;
   std::unique_ptr<RowPath> row_path_;
   std::unique_ptr<Source> source_;
+  std::unique_ptr<BatchReader> reader_;
   std::unique_ptr<Sink> sink_;
-  CommitThread committer_;
+  TaskThread committer_;
   bool new_query_ = false;
   bool source_open_ = false;
   bool sink_open_ = false;
   bool reload_ =
       false;  ///< the tables and the store in memory cannot be trusted: open the store again first
 
-  QueryProgress progress_;  ///< the committed progress; positions moved past losses
-  std::map<TopicPartition, absl::Duration>
-      last_data_;  ///< monotonic time of a partition's last record
+  QueryProgress progress_;  ///< after the last batch read: where the next plan begins. Positions
+                            ///< moved past losses
   absl::Duration start_time_;
   std::optional<Offsets> final_offsets_;  ///< where available-now and once end
   std::optional<Batch> batch_;
+  std::optional<Batch> next_;  ///< planned, and being read, while batch_ is written
   std::optional<Batch> committing_;
+  std::optional<Offsets> to_acknowledge_;  ///< durable, but the source was being read
+  int64_t acknowledge_failures_ = 0;
+  std::atomic<size_t> sink_bytes_{0};  ///< of rows that the sink is given
+  bool read_ahead_ = false;
   bool replay_pending_ =
       false;  ///< the checkpoint holds a plan past its committed batch, which must run first
   BatchSizer sizer_;
@@ -142,6 +161,7 @@ class QueryExecution {
   bool planned_ = false;
   RunTotals totals_;
   std::optional<Progress> last_progress_;
+  absl::Duration last_commit_at_ = -absl::InfiniteDuration();
   std::optional<absl::Duration> last_batch_at_;
   absl::Duration last_batch_end_ = -absl::InfiniteDuration();
   std::atomic<bool> cancelled_{false};

@@ -38,14 +38,23 @@ RowPath::~RowPath() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-void RowPath::Begin(const BatchPlan& plan) {
+void RowPath::Begin(const BatchPlan& plan, bool hold) {
   Abandon();
   std::lock_guard<std::mutex> lock(mutex_);
+  holding_ = hold;
   failure_ = absl::OkStatus();
   stats_ = BatchStats();
   batch_time_ = absl::FromUnixMicros(plan.time_us);
   const bool drop_late = bound_.closes_groups && bound_.mode != OutputMode::kComplete;
   late_before_ = drop_late ? plan.late_watermark_us : kNoWatermark;
+}
+
+void RowPath::Release() {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    holding_ = false;
+  }
+  work_.notify_all();
 }
 
 absl::Status RowPath::Add(RawRecords chunk) {
@@ -62,7 +71,8 @@ absl::Status RowPath::Add(RawRecords chunk) {
 
 absl::Status RowPath::Finish() {
   std::unique_lock<std::mutex> lock(mutex_);
-  room_.wait(lock, [this] { return busy_ == 0 && (queue_.empty() || !failure_.ok()); });
+  room_.wait(
+      lock, [this] { return busy_ == 0 && ((queue_.empty() && held_.empty()) || !failure_.ok()); });
   if (!failure_.ok()) return failure_;
   for (auto& [key, rows] : waiting_) {
     if (absl::Status status = bound_.aggregation->Apply(*rows); !status.ok()) return status;
@@ -70,48 +80,87 @@ absl::Status RowPath::Finish() {
     rows.reset();
   }
   waiting_.clear();
-  for (auto& [key, batch] : kept_) rows_.push_back(std::move(batch));
-  kept_.clear();
   return bound_.aggregation == nullptr ? absl::OkStatus() : bound_.aggregation->CheckOverflow();
+}
+
+std::vector<RowBatch> RowPath::TakeRows() {
+  std::vector<RowBatch> rows;
+  std::lock_guard<std::mutex> lock(mutex_);
+  for (auto& [key, batch] : kept_) rows.push_back(std::move(batch));
+  kept_.clear();
+  return rows;
 }
 
 void RowPath::Abandon() {
   std::unique_lock<std::mutex> lock(mutex_);
   queue_.clear();
-  room_.wait(lock, [this] { return busy_ == 0; });
   queued_bytes_ = 0;
+  room_.notify_all();
+  room_.wait(lock, [this] { return busy_ == 0; });
+  queue_.clear();
+  queued_bytes_ = 0;
+  held_.clear();
+  held_bytes_ = 0;
   kept_bytes_ = 0;
   waiting_.clear();
   kept_.clear();
-  rows_.clear();
 }
 
 void RowPath::Work(Decoder* decoder) {
+  const size_t held_limit = 4 * queue_bytes_limit_;
   std::unique_lock<std::mutex> lock(mutex_);
   while (true) {
-    work_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+    work_.wait(lock, [&] {
+      const bool held_work = !holding_ && !held_.empty();
+      const bool new_work = !queue_.empty() && (!holding_ || held_bytes_ < held_limit);
+      return stopping_ || held_work || new_work;
+    });
     if (stopping_) return;
-    RawRecords chunk = std::move(queue_.front());
-    queue_.pop_front();
     ++busy_;
-    const bool skip = !failure_.ok();
-    lock.unlock();
-    room_.notify_all();
-    absl::Status status = skip ? absl::OkStatus() : Process(chunk, decoder);
-    const ChunkKey key{{chunk.topic, chunk.partition}, chunk.chunk_index};
-    const size_t bytes = chunk.bytes;
-    chunk = RawRecords();
-    lock.lock();
-    queued_bytes_ -= std::min<size_t>(bytes, queued_bytes_);
-    --busy_;
-    // Of several failures the one of the earliest chunk is told, so that it reads the same each
-    // time.
-    if (!status.ok() && (failure_.ok() || key < failed_at_)) {
-      failure_ = std::move(status);
-      failed_at_ = key;
+    if (!holding_ && !held_.empty()) {
+      ApplyHeld(&lock);
+    } else {
+      RawRecords chunk = std::move(queue_.front());
+      queue_.pop_front();
+      WorkOn(std::move(chunk), decoder, &lock);
     }
+    --busy_;
     room_.notify_all();
   }
+}
+
+void RowPath::WorkOn(RawRecords chunk, Decoder* decoder, std::unique_lock<std::mutex>* lock) {
+  const bool skip = !failure_.ok();
+  lock->unlock();
+  room_.notify_all();
+  absl::Status status = skip ? absl::OkStatus() : Process(chunk, decoder);
+  const ChunkKey key{{chunk.topic, chunk.partition}, chunk.chunk_index};
+  const size_t bytes = chunk.bytes;
+  chunk = RawRecords();
+  lock->lock();
+  queued_bytes_ -= std::min<size_t>(bytes, queued_bytes_);
+  if (!status.ok()) Fail(std::move(status), key);
+}
+
+void RowPath::ApplyHeld(std::unique_lock<std::mutex>* lock) {
+  auto [key, rows] = std::move(held_.front());
+  held_.pop_front();
+  const bool skip = !failure_.ok();
+  lock->unlock();
+  absl::Status status = skip ? absl::OkStatus() : bound_.aggregation->Apply(*rows);
+  const size_t bytes = rows->memory_bytes();
+  rows.reset();
+  lock->lock();
+  held_bytes_ -= bytes;
+  kept_bytes_ -= bytes;
+  if (!status.ok()) Fail(std::move(status), key);
+}
+
+// Of several failures the one of the earliest chunk is told, so that it reads the same each time.
+void RowPath::Fail(absl::Status status, const ChunkKey& key) {
+  if (!failure_.ok() && failed_at_ <= key) return;
+  failure_ = std::move(status);
+  failed_at_ = key;
 }
 
 absl::Status RowPath::Process(const RawRecords& chunk, Decoder* decoder) {
@@ -154,10 +203,17 @@ absl::Status RowPath::Keep(const RawRecords& chunk, const RowBatch& batch, Batch
   if (absl::Status status = RejectRecords(chunk, failed, stats); !status.ok()) return status;
   stats->late_rows = rows->late_rows;
   stats->null_event_time_rows = rows->null_event_time_rows;
-  if (!bound_.aggregation->order_matters()) return bound_.aggregation->Apply(*rows);
-  kept_bytes_ += rows->memory_bytes();
+  const bool in_order = bound_.aggregation->order_matters();
+  if (!in_order && !holding_) return bound_.aggregation->Apply(*rows);
+  const size_t bytes = rows->memory_bytes();
+  kept_bytes_ += bytes;
   std::lock_guard<std::mutex> lock(mutex_);
-  waiting_.emplace(key, std::move(rows));
+  if (in_order) {
+    waiting_.emplace(key, std::move(rows));
+  } else {
+    held_.emplace_back(key, std::move(rows));
+    held_bytes_ += bytes;
+  }
   return absl::OkStatus();
 }
 

@@ -60,7 +60,7 @@ struct DataLoss {
   std::string reason;  ///< `offsets aged out`, `topic re-created`, `partition gone`, ...
 };
 
-/// Where records come from. One thread (the query's) calls everything but Cancel, in this order:
+/// Where records come from. One thread at a time calls everything but Cancel, in this order:
 ///   Open; for a new query StartingOffsets, else CheckIdentity; then for ever Available, StartRead,
 ///   Read until it says the ranges are done (or StopRead), Acknowledge.
 /// Errors: Unavailable = try again (broker away); NotFound / InvalidArgument = the user's options
@@ -92,7 +92,8 @@ class Source {
   /// For sources whose records cannot be read again by their offsets (a table that is polled): the
   /// records of these ranges, in bytes of the source's own, which the checkpoint keeps with the
   /// batch's plan: a re-run after a restart gets them back (SourceRequest::saved_records). Called
-  /// between Available and StartRead. Empty: the ranges say it all.
+  /// between Available and StartRead, and again with shorter ranges for a batch that was cut.
+  /// Empty: the ranges say it all.
   virtual absl::StatusOr<std::string> SaveRecords(const std::vector<PlannedRange>& ranges) {
     (void)ranges;
     return std::string();
