@@ -96,6 +96,12 @@ Output JsonFilesOutput(std::string folder, JsonFilesOptions options) {
           }};
 }
 
+Output ParquetOutput(std::string folder, ParquetOptions options) {
+  return {false, [folder = std::move(folder), options = std::move(options)](const SinkRequest&) {
+            return Made(MakeParquetSink(folder, options));
+          }};
+}
+
 Output MySqlOutput(MySqlSinkOptions options) {
   return {true,
           [options = std::move(options)](

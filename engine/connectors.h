@@ -12,6 +12,7 @@
 #include "tidemark/operators/sinks/kafka_dead_letters.h"
 #include "tidemark/operators/sinks/memory_sink.h"
 #include "tidemark/operators/sinks/mysql_options.h"
+#include "tidemark/operators/sinks/parquet_sink.h"
 #include "tidemark/operators/sources/generator_source.h"
 #include "tidemark/operators/sources/kafka_embedded.h"
 #include "tidemark/operators/sources/kafka_source.h"
@@ -40,6 +41,8 @@ Output ConsoleOutput(ConsoleOptions options = {}, std::FILE* out = stdout);
 Output MemoryOutput(std::shared_ptr<MemoryTable> table);
 Output NullOutput();
 Output JsonFilesOutput(std::string folder, JsonFilesOptions options = {});
+/// Append mode only.
+Output ParquetOutput(std::string folder, ParquetOptions options = {});
 
 /// `DeleteWhen` becomes the sink's column of deletes.
 Output MySqlOutput(MySqlSinkOptions options);

@@ -76,8 +76,9 @@ std::vector<Flag> MakeFlags() {
        "batches between two snapshots of the checkpoint, three are kept (default 100; 0: none)",
        running},
 
-      {"sink", "console|memory|null|json:DIR|mysql://USER@HOST:PORT/DB/TABLE",
-       "where results go (default console); mysql takes "
+      {"sink", "console|memory|null|json:DIR|parquet:DIR|mysql://USER@HOST:PORT/DB/TABLE",
+       "where results go (default console); json and parquet take ?partition_by=COLUMN,...; "
+       "mysql takes "
        "?create_table=true&write=replace|upsert&on_null_key=fail|skip, and its "
        "password from TIDEMARK_MYSQL_PASSWORD or the file TIDEMARK_MYSQL_PASSWORD_FILE names",
        output},

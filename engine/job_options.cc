@@ -10,6 +10,7 @@
 
 #include "tidemark/engine/connectors.h"
 #include "tidemark/operators/rows/schema.h"
+#include "tidemark/operators/sinks/files_address.h"
 
 namespace tidemark {
 namespace {
@@ -197,7 +198,8 @@ void ReadSink(const Config& config, const Environment& environment, ConfigReader
   }
   std::string sink = "console";
   reader->Text("sink", &sink);
-  const std::vector<std::string> words = {"console", "memory", "null", "json:DIR", "mysql://..."};
+  const std::vector<std::string> words = {"console",  "memory",      "null",
+                                          "json:DIR", "parquet:DIR", "mysql://..."};
   if (sink == "console") {
     options->output = ConsoleOutput(console);
   } else if (sink == "memory") {
@@ -208,8 +210,16 @@ void ReadSink(const Config& config, const Environment& environment, ConfigReader
     }
   } else if (sink == "null") {
     options->output = NullOutput();
-  } else if (sink.starts_with("json:") && sink.size() > 5) {
-    options->output = JsonFilesOutput(sink.substr(5));
+  } else if (sink.starts_with("json:") || sink.starts_with("parquet:")) {
+    absl::StatusOr<FilesAddress> files = ParseFilesAddress(sink.substr(sink.find(':') + 1));
+    if (!files.ok()) {
+      return reader->Fail(*config.Find("sink"),
+                          fmt::format("'{}': {}", sink, std::string(files.status().message())));
+    }
+    options->output =
+        sink.starts_with("json:")
+            ? JsonFilesOutput(files->folder, {.partition_by = std::move(files->partition_by)})
+            : ParquetOutput(files->folder, {.partition_by = std::move(files->partition_by)});
   } else if (sink.starts_with("mysql://")) {
     absl::StatusOr<MySqlSinkOptions> mysql = ParseMySqlUrl(sink);
     if (!mysql.ok())
@@ -219,8 +229,8 @@ void ReadSink(const Config& config, const Environment& environment, ConfigReader
     mysql->server.password = *std::move(password);
     options->output = MySqlOutput(*std::move(mysql));
   } else {
-    const std::string nearest =
-        NearestName(sink.substr(0, sink.find(':')), {"console", "memory", "null", "json", "mysql"});
+    const std::string nearest = NearestName(
+        sink.substr(0, sink.find(':')), {"console", "memory", "null", "json", "parquet", "mysql"});
     reader->Fail(*config.Find("sink"),
                  fmt::format("'{}' is none of {}{}", sink, fmt::join(words, ", "),
                              nearest.empty() ? "" : fmt::format("; did you mean {}?", nearest)));

@@ -11,7 +11,7 @@ absl::StatusOr<FilesAddress> ParseFilesAddress(std::string_view text) {
   address.folder = text.substr(0, question);
   if (address.folder.empty()) {
     return absl::InvalidArgumentError(
-        fmt::format("'{}' names no folder; write DIR or DIR?partition_by=COLUMN,...", text));
+        "no folder is named; write DIR or DIR?partition_by=COLUMN,...");
   }
   if (question == std::string_view::npos) return address;
   std::string_view option = text.substr(question + 1);

@@ -267,13 +267,17 @@ TEST_F(ConfigTest, Policies) {
 }
 
 TEST_F(ConfigTest, Sinks) {
-  for (const char* sink : {"console", "memory", "null", "json:out", "mysql://app@db/shop/totals"}) {
+  for (const char* sink : {"console", "memory", "null", "json:out", "json:out?partition_by=a,b",
+                           "parquet:out?partition_by=date", "mysql://app@db/shop/totals"}) {
     EXPECT_EQ(Problem({"--sink", sink}), "") << sink;
   }
   EXPECT_TRUE(Options({"--sink", "mysql://app@db/shop/totals"}).output.supports_deletes);
   EXPECT_FALSE(Options({"--sink", "console"}).output.supports_deletes);
   EXPECT_THAT(Problem({"--sink", "mysq://app@db/shop/totals"}), HasSubstr("did you mean mysql?"));
-  EXPECT_THAT(Problem({"--sink", "json:"}), StartsWith("--sink: 'json:' is none of console"));
+  EXPECT_THAT(Problem({"--sink", "json:"}), StartsWith("--sink: 'json:': no folder is named"));
+  EXPECT_THAT(Problem({"--sink", "parket:out"}), HasSubstr("did you mean parquet?"));
+  EXPECT_THAT(Problem({"--sink", "parquet:out?partition=date"}),
+              AllOf(StartsWith("--sink: 'parquet:out?partition=date'"), HasSubstr("partition_by")));
   EXPECT_THAT(Problem({"--sink", "mysql://app:secret@db/shop/totals"}),
               AllOf(HasSubstr("TIDEMARK_MYSQL_PASSWORD"), ::testing::Not(HasSubstr("secret@"))));
   EXPECT_THAT(Problem({"--sink", "mysql://app@db/shop/totals?creat_table=true"}),
