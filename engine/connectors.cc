@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "tidemark/operators/sinks/kafka_sink.h"
 #include "tidemark/operators/sinks/mysql_sink.h"
 #include "tidemark/operators/sinks/null_sink.h"
 
@@ -109,6 +110,16 @@ Output MySqlOutput(MySqlSinkOptions options) {
             MySqlSinkOptions sink = options;
             sink.delete_when_column = request.delete_column;
             return std::make_unique<MySqlSink>(std::move(sink));
+          }};
+}
+
+Output KafkaOutput(KafkaSinkOptions options) {
+  return {true,
+          [options = std::move(options)](
+              const SinkRequest& request) -> absl::StatusOr<std::unique_ptr<Sink>> {
+            KafkaSinkOptions sink = options;
+            sink.delete_when_column = request.delete_column;
+            return std::make_unique<KafkaSink>(std::move(sink));
           }};
 }
 

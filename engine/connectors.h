@@ -10,6 +10,7 @@
 #include "tidemark/operators/sinks/console_sink.h"
 #include "tidemark/operators/sinks/json_files_sink.h"
 #include "tidemark/operators/sinks/kafka_dead_letters.h"
+#include "tidemark/operators/sinks/kafka_options.h"
 #include "tidemark/operators/sinks/memory_sink.h"
 #include "tidemark/operators/sinks/mysql_options.h"
 #include "tidemark/operators/sinks/parquet_sink.h"
@@ -46,6 +47,8 @@ Output ParquetOutput(std::string folder, ParquetOptions options = {});
 
 /// `DeleteWhen` becomes the sink's column of deletes.
 Output MySqlOutput(MySqlSinkOptions options);
+/// The same; the rows it is true of become tombstones.
+Output KafkaOutput(KafkaSinkOptions options);
 
 using DeadLetters = std::function<absl::StatusOr<std::unique_ptr<DeadLetterWriter>>()>;
 DeadLetters FileDeadLetters(std::string folder);

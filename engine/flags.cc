@@ -76,11 +76,16 @@ std::vector<Flag> MakeFlags() {
        "batches between two snapshots of the checkpoint, three are kept (default 100; 0: none)",
        running},
 
-      {"sink", "console|memory|null|json:DIR|parquet:DIR|mysql://USER@HOST:PORT/DB/TABLE",
+      {"sink",
+       "console|memory|null|json:DIR|parquet:DIR|kafka:TOPIC|mysql://USER@HOST:PORT/DB/TABLE",
        "where results go (default console); json and parquet take ?partition_by=COLUMN,...; "
-       "mysql takes "
+       "kafka takes ?create_topic=true&partitions=N&on_null_key=fail|skip|null; mysql takes "
        "?create_table=true&write=replace|upsert&on_null_key=fail|skip, and its "
        "password from TIDEMARK_MYSQL_PASSWORD or the file TIDEMARK_MYSQL_PASSWORD_FILE names",
+       output},
+      {"sink-brokers", "HOST:PORT,...",
+       "kafka: brokers of that topic (default: those of --brokers)", output},
+      {"sink-format", "json|avro", "kafka: how values are written (json; avro is not there yet)",
        output},
       {"num-rows", "N", "console: rows shown of a batch (default 20)", output},
       {"truncate", "N|false", "console: longest cell (default 20); false: cells are not cut",

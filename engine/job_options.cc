@@ -186,6 +186,29 @@ absl::StatusOr<std::string> MySqlPassword(const Environment& environment) {
   return password;
 }
 
+// The topic is the sink's own; brokers and client options are the source's unless the flags say
+// otherwise.
+void ReadKafkaSink(const Config& config, const Setting& target, ConfigReader* reader,
+                   QueryOptions* options) {
+  absl::StatusOr<KafkaSinkOptions> kafka = ParseKafkaTarget(target.value);
+  if (!kafka.ok()) return reader->Fail(target, std::string(kafka.status().message()));
+  const Setting* own = config.Find("sink-brokers");
+  if (own == nullptr && IsEmbedded(config)) {
+    return reader->Fail(target,
+                        "a topic for results needs a real broker, the embedded one forgets it; "
+                        "name one with --sink-brokers HOST:PORT");
+  }
+  if (own != nullptr && own->value == "embedded")
+    return reader->Fail(*own, "the embedded broker forgets results; name a real one as HOST:PORT");
+  kafka->brokers = own != nullptr ? own->value : config.Find("brokers")->value;
+  kafka->properties = ClientProperties(config);
+  size_t format = 0;
+  reader->OneOf("sink-format", {"json", "avro"}, &format);
+  if (format == 1)
+    reader->Fail(*config.Find("sink-format"), "Avro is not there yet; this version writes JSON");
+  options->output = KafkaOutput(*std::move(kafka));
+}
+
 void ReadSink(const Config& config, const Environment& environment, ConfigReader* reader,
               QueryOptions* options) {
   ConsoleOptions console;
@@ -198,8 +221,8 @@ void ReadSink(const Config& config, const Environment& environment, ConfigReader
   }
   std::string sink = "console";
   reader->Text("sink", &sink);
-  const std::vector<std::string> words = {"console",  "memory",      "null",
-                                          "json:DIR", "parquet:DIR", "mysql://..."};
+  const std::vector<std::string> words = {"console",     "memory",      "null",       "json:DIR",
+                                          "parquet:DIR", "kafka:TOPIC", "mysql://..."};
   if (sink == "console") {
     options->output = ConsoleOutput(console);
   } else if (sink == "memory") {
@@ -220,6 +243,8 @@ void ReadSink(const Config& config, const Environment& environment, ConfigReader
         sink.starts_with("json:")
             ? JsonFilesOutput(files->folder, {.partition_by = std::move(files->partition_by)})
             : ParquetOutput(files->folder, {.partition_by = std::move(files->partition_by)});
+  } else if (sink.starts_with("kafka:")) {
+    ReadKafkaSink(config, *config.Find("sink"), reader, options);
   } else if (sink.starts_with("mysql://")) {
     absl::StatusOr<MySqlSinkOptions> mysql = ParseMySqlUrl(sink);
     if (!mysql.ok())
@@ -229,8 +254,9 @@ void ReadSink(const Config& config, const Environment& environment, ConfigReader
     mysql->server.password = *std::move(password);
     options->output = MySqlOutput(*std::move(mysql));
   } else {
-    const std::string nearest = NearestName(
-        sink.substr(0, sink.find(':')), {"console", "memory", "null", "json", "parquet", "mysql"});
+    const std::string nearest =
+        NearestName(sink.substr(0, sink.find(':')),
+                    {"console", "memory", "null", "json", "parquet", "kafka", "mysql"});
     reader->Fail(*config.Find("sink"),
                  fmt::format("'{}' is none of {}{}", sink, fmt::join(words, ", "),
                              nearest.empty() ? "" : fmt::format("; did you mean {}?", nearest)));

@@ -284,6 +284,25 @@ TEST_F(ConfigTest, Sinks) {
               HasSubstr("create_table"));
 }
 
+TEST_F(ConfigTest, KafkaSink) {
+  const std::string sink = "kafka:totals?create_topic=true&partitions=3&on_null_key=skip";
+  EXPECT_EQ(Problem({"--sink", sink, "--brokers", "localhost:1"}), "");
+  EXPECT_EQ(Problem({"--sink", sink, "--sink-brokers", "localhost:2"}), "");
+  EXPECT_EQ(Problem({"--sink", sink, "--brokers", "localhost:1", "--sink-format", "json"}), "");
+  EXPECT_TRUE(Options({"--sink", sink, "--sink-brokers", "localhost:2"}).output.supports_deletes);
+  EXPECT_THAT(Problem({"--sink", sink}),
+              AllOf(StartsWith("--sink: "), HasSubstr("--sink-brokers HOST:PORT")));
+  EXPECT_THAT(Problem({"--sink", sink, "--sink-brokers", "embedded"}),
+              StartsWith("--sink-brokers: "));
+  EXPECT_THAT(Problem({"--sink", "kafka:", "--brokers", "localhost:1"}),
+              AllOf(StartsWith("--sink: "), HasSubstr("the topic has no name")));
+  EXPECT_THAT(Problem({"--sink", "kafka:t?creat_topic=true", "--brokers", "localhost:1"}),
+              HasSubstr("there is no option 'creat_topic'"));
+  EXPECT_THAT(Problem({"--sink", sink, "--brokers", "localhost:1", "--sink-format", "xml"}),
+              HasSubstr("'xml' is none of json, avro"));
+  EXPECT_THAT(Problem({"--sink", "kafak:t"}), HasSubstr("did you mean kafka?"));
+}
+
 TEST_F(ConfigTest, WhatAMemorySinkForgetsItsCheckpointForgetsToo) {
   EXPECT_EQ(Options({"--sink", "memory"}).checkpoint.description, "in memory");
   EXPECT_EQ(Options({"--sink", "memory", "--checkpoint", "here"}).checkpoint.description, "here");
