@@ -169,10 +169,11 @@ absl::Status KafkaTransactions::MakeProducer() {
       {.defaults = {{"client.id", "tidemark"},
                     {"linger.ms", "10"},
                     {"batch.num.messages", "100000"},
+                    {"batch.size", "262144"},  // topics may take less than brokers do by default
                     {"message.max.bytes", "100000000"},
                     {"partitioner", "murmur2_random"},
                     {"queue.buffering.max.kbytes", "65536"},
-                    {"queue.buffering.max.messages", "200000"},
+                    {"queue.buffering.max.messages", "100000"},
                     {"reconnect.backoff.ms", "50"},
                     {"reconnect.backoff.max.ms", "1000"},
                     {"retry.backoff.ms", "5"},
