@@ -6,23 +6,39 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "tidemark/operators/formats/avro_options.h"
 #include "tidemark/operators/rows/bad_record.h"
 #include "tidemark/operators/rows/raw_records.h"
 #include "tidemark/operators/rows/row_batch.h"
 
 namespace tidemark {
 
+class AvroSchemas;
+
 /// What a pipeline's Decode says: a logical value, part of the plan and of its fingerprint.
 struct FormatSpec {
-  std::string name;  ///< `json` (later `avro`)
+  std::string name;  ///< `json`, `avro`
   Schema
       schema;  ///< decoded fields, then the hidden Kafka columns that the planner found to be used
   size_t max_record_bytes = size_t{16} << 20;
   size_t max_depth = 1024;
+  /// `avro` only: the options, and the schemas looked up so far, which all copies of the spec, and
+  /// so all workers, share. To change an option, call Avro() again.
+  std::shared_ptr<AvroSchemas> avro;
 };
 
 /// `Json(Schema().Int64("id").String("name"))`.
 FormatSpec Json(Schema schema);
+
+/// `Avro(Schema().Int64("id").String("name"), {.writer_schema = text})`. A column is the record
+/// field of its name, or, with At("/payload/after/id"), a field of a record in it; which Avro types
+/// a column takes is written in avro_program.h.
+FormatSpec Avro(Schema schema, AvroOptions options);
+
+/// What of a format decides how bytes are read, beyond its name and columns, as text for the plan's
+/// fingerprint: for Avro framing and schemas; empty for JSON.
+std::string FormatFingerprint(const FormatSpec& spec);
+
 /// What polled tables give (row_format.h): the columns are the table's.
 FormatSpec Rows(Schema schema);
 
@@ -41,6 +57,10 @@ class Decoder {
   /// records.owner) or into the batch's own arena. The batch's origin is set to `records`.
   virtual RowBatch Decode(const RawRecords& records, bool keep_bad_rows,
                           std::vector<BadRecord>* bad) = 0;
+  /// Not OK if the last Decode was stopped by something that is no fault of the records (a schema
+  /// registry that does not answer: Unavailable; that refuses us: PermissionDenied): its batch and
+  /// list are then of no use, and the same records can be decoded again.
+  virtual absl::Status status() const { return absl::OkStatus(); }
 };
 
 /// InvalidArgument: unknown format, a schema the format cannot give (two fields at one path, a bad

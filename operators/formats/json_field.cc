@@ -10,12 +10,11 @@
 
 #include "absl/strings/charconv.h"
 #include "tidemark/operators/formats/json_digits.h"
+#include "tidemark/operators/formats/zoned_time.h"
 #include "tidemark/operators/rows/text.h"
 
 namespace tidemark {
 namespace {
-
-constexpr int64_t kMicrosPerSecond = 1'000'000;
 
 bool IsString(std::string_view token) { return token[0] == '"'; }
 bool IsNumber(std::string_view token) {
@@ -102,19 +101,6 @@ bool IsFarTime(std::string_view text) {
   return ParseTimestamp("2000" + std::string(unsigned_text.substr(digits))).has_value();
 }
 
-// Local wall-clock microseconds to UTC.
-std::optional<int64_t> ToUtc(int64_t local, const absl::TimeZone& zone) {
-  const int64_t second = FloorDiv(local, kMicrosPerSecond);
-  const absl::CivilSecond civil = absl::CivilSecond() + second;
-  const int64_t utc_second = absl::ToUnixSeconds(zone.At(civil).pre);
-  int64_t micros;
-  if (__builtin_mul_overflow(utc_second, kMicrosPerSecond, &micros) ||
-      __builtin_add_overflow(micros, FloorMod(local, kMicrosPerSecond), &micros)) {
-    return std::nullopt;
-  }
-  return micros;
-}
-
 // Digits after the point of a microsecond count written in this unit.
 int MicrosScale(TimeEncoding encoding) {
   switch (encoding) {
@@ -167,14 +153,9 @@ std::string Excerpt(std::string_view text) {
 }  // namespace
 
 absl::StatusOr<JsonField> JsonField::Make(const Field& field) {
-  absl::TimeZone zone = absl::UTCTimeZone();
-  if (!field.zone.empty() && !absl::LoadTimeZone(field.zone, &zone)) {
-    return absl::InvalidArgumentError(
-        fmt::format("field '{}': there is no time zone '{}' on this machine; give an IANA name, as "
-                    "Europe/Berlin",
-                    field.name, field.zone));
-  }
-  return JsonField(field, zone);
+  const absl::StatusOr<absl::TimeZone> zone = LoadZone(field);
+  if (!zone.ok()) return zone.status();
+  return JsonField(field, *zone);
 }
 
 std::string_view JsonField::StringOf(const JsonDocument& document, std::string_view token) {
@@ -290,7 +271,7 @@ JsonOutcome JsonField::StoreTimestamp(const JsonDocument& document, std::string_
     return IsFarTime(text) ? JsonOutcome::kOutOfRange : JsonOutcome::kWrongType;
   }
   if (!has_zone && !field_.zone.empty()) {
-    micros = ToUtc(*micros, zone_);
+    micros = LocalToUtc(*micros, zone_);
     if (!micros.has_value()) return JsonOutcome::kOutOfRange;
   }
   *out = *micros;

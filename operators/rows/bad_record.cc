@@ -22,6 +22,12 @@ std::string_view BadReasonName(BadReason reason) {
       return "null_value";
     case BadReason::kExpression:
       return "expression";
+    case BadReason::kShortHeader:
+      return "short_header";
+    case BadReason::kWrongMagic:
+      return "wrong_magic";
+    case BadReason::kUnknownSchema:
+      return "unknown_schema";
   }
   return "unknown";
 }

@@ -21,8 +21,12 @@ enum class BadReason : uint8_t {
   kNullValue,   ///< a tombstone: skipped and counted under every policy but `null`, never
                 ///< dead-lettered, never fatal
   kExpression,  ///< an expression before the aggregate failed on the row
+  // Confluent framing (semantics, section 7):
+  kShortHeader,    ///< fewer bytes than the header has
+  kWrongMagic,     ///< the first byte is not 0
+  kUnknownSchema,  ///< nobody knows the schema id, or what it names is no Avro schema
 };
-inline constexpr size_t kBadReasonCount = 9;
+inline constexpr size_t kBadReasonCount = 12;
 
 /// `parse_error`, `invalid_utf8`, ...: the words of counters, messages and dead letters.
 std::string_view BadReasonName(BadReason reason);

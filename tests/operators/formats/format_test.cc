@@ -21,7 +21,7 @@ TEST(FormatTest, AnUnknownFormatIsRefused) {
   const auto decoder = MakeDecoder(spec);
   EXPECT_TRUE(absl::IsInvalidArgument(decoder.status()));
   EXPECT_EQ(std::string(decoder.status().message()),
-            "there is no format 'xml'; the formats are: json");
+            "there is no format 'xml'; the formats are: avro, json");
 }
 
 TEST(FormatTest, AWrongSchemaIsRefused) {

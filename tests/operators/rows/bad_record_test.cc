@@ -15,7 +15,8 @@ TEST(BadRecordTest, EveryReasonHasItsWord) {
   }
   EXPECT_EQ(names, (std::set<std::string_view>{"parse_error", "invalid_utf8", "wrong_type",
                                                "out_of_range", "too_large", "too_deep",
-                                               "not_an_object", "null_value", "expression"}));
+                                               "not_an_object", "null_value", "expression",
+                                               "short_header", "wrong_magic", "unknown_schema"}));
 }
 
 TEST(BadRecordTest, CountsAddUp) {
