@@ -10,6 +10,7 @@
 #include "tidemark/operators/formats/json_document.h"
 #include "tidemark/operators/formats/json_field.h"
 #include "tidemark/operators/formats/json_paths.h"
+#include "tidemark/operators/formats/json_shape.h"
 #include "tidemark/operators/formats/record_columns.h"
 #include "tidemark/operators/formats/utf8_repair.h"
 
@@ -63,6 +64,7 @@ class JsonDecoder : public Decoder {
   Output MakeOutput(const RawRecords& records) const;
   bool DecodeRecord(const RawRecord& record, bool keep_bad_rows, Output* output, size_t row,
                     Problem* problem);
+  std::optional<JsonDocument::Error> Parse(const RawRecord& record);
   bool StoreFields(bool keep_bad_rows, Output* output, size_t row, Problem* problem);
   void StoreNulls(Output* output, size_t row) const;
   void StoreCorruptRecord(const RawRecord& record, bool is_bad, Output* output, size_t row) const;
@@ -74,7 +76,9 @@ class JsonDecoder : public Decoder {
   JsonPaths paths_;
   const std::optional<size_t> corrupt_column_;
   const RecordColumns record_columns_;
-  std::vector<JsonValue> found_;  // of the current document, by field, and one more for Locate
+  JsonShape shape_;
+  std::vector<JsonValue> found_;       // by field, and one more for Locate
+  const JsonValue* values_ = nullptr;  // of the current document, by field
 };
 
 RowBatch JsonDecoder::Decode(const RawRecords& records, bool keep_bad_rows,
@@ -131,14 +135,27 @@ bool JsonDecoder::DecodeRecord(const RawRecord& record, bool keep_bad_rows, Outp
   } else if (record.value.size() > max_record_bytes_) {
     *problem = {BadReason::kTooLarge, fmt::format("the record has {} bytes; the limit is {}",
                                                   record.value.size(), max_record_bytes_)};
-  } else if (const auto error = document_.Parse(record.value, record.padded); error.has_value()) {
+  } else if (const auto error = Parse(record); error.has_value()) {
     *problem = {error->reason, std::string(error->detail)};
   } else {
-    paths_.Locate(document_, found_.data());
     return StoreFields(keep_bad_rows, output, row, problem);
   }
   if (keep_bad_rows) StoreNulls(output, row);
   return false;
+}
+
+// Leaves the values of the fields in `values_`.
+std::optional<JsonDocument::Error> JsonDecoder::Parse(const RawRecord& record) {
+  if (auto error = document_.Scan(record.value, record.padded); error.has_value()) return error;
+  if (shape_.Matches(document_)) [[likely]] {
+    values_ = shape_.values();
+    return std::nullopt;
+  }
+  if (auto error = document_.CheckGrammar(); error.has_value()) return error;
+  paths_.Locate(document_, found_.data());
+  values_ = found_.data();
+  shape_.Learn(document_, found_.data(), fields_.size());
+  return std::nullopt;
 }
 
 bool JsonDecoder::StoreFields(bool keep_bad_rows, Output* output, size_t row, Problem* problem) {
@@ -146,7 +163,8 @@ bool JsonDecoder::StoreFields(bool keep_bad_rows, Output* output, size_t row, Pr
   for (size_t i = 0; i < fields_.size(); ++i) {
     Column* column = output->columns[fields_[i].column].get();
     JsonField& field = fields_[i].field;
-    const JsonOutcome outcome = field.Store(document_, found_[i], output->arena.get(), column, row);
+    const JsonOutcome outcome =
+        field.Store(document_, values_[i], output->arena.get(), column, row);
     if (outcome == JsonOutcome::kStored) [[likely]]
       continue;
     StoreNull(column, row);
@@ -154,7 +172,7 @@ bool JsonDecoder::StoreFields(bool keep_bad_rows, Output* output, size_t row, Pr
     good = false;
     problem->reason =
         outcome == JsonOutcome::kOutOfRange ? BadReason::kOutOfRange : BadReason::kWrongType;
-    problem->detail = field.Complaint(document_, found_[i], outcome);
+    problem->detail = field.Complaint(document_, values_[i], outcome);
     if (!keep_bad_rows) break;
   }
   return good;

@@ -46,12 +46,6 @@ bool IsNumber(const char* p, const char* end) {
   return p == end;
 }
 
-// Most numbers. Tells nothing if false.
-bool IsShortInteger(std::string_view token) {
-  return (token.size() <= 8) & ((token[0] != '0') | (token.size() == 1)) &
-         AreDigits(LoadDigits(token.data(), std::min<size_t>(token.size(), 8)));
-}
-
 // The value of four hexadecimal digits; past 0xFFFF if they are none.
 uint32_t HexDigits(const char* p) {
   uint32_t value = 0;
@@ -139,7 +133,7 @@ JsonDocument::Error ErrorOf(simdjson::error_code code) {
 JsonDocument::JsonDocument(size_t max_depth) : open_(max_depth) {}
 JsonDocument::~JsonDocument() = default;
 
-std::optional<JsonDocument::Error> JsonDocument::Parse(std::string_view text, bool padded) {
+std::optional<JsonDocument::Error> JsonDocument::Scan(std::string_view text, bool padded) {
   if (text.empty()) return ErrorOf(simdjson::EMPTY);
   if (text.starts_with("\xEF\xBB\xBF")) {
     return ParseError("the document begins with a byte order mark");
@@ -152,7 +146,11 @@ std::optional<JsonDocument::Error> JsonDocument::Parse(std::string_view text, bo
   text_ = text.data();
   if (std::optional<Error> error = FindTokens(text); error.has_value()) return error;
   has_escapes_ = std::memchr(text_, '\\', text.size()) != nullptr;
-  if (std::optional<Error> error = CheckGrammar(); error.has_value()) return error;
+  return std::nullopt;
+}
+
+std::optional<JsonDocument::Error> JsonDocument::CheckGrammar() {
+  if (std::optional<Error> error = CheckTokens(); error.has_value()) return error;
   if (Kind(0) != '{') return Error{BadReason::kNotAnObject, "the document is not a JSON object"};
   return std::nullopt;
 }
@@ -178,11 +176,7 @@ std::optional<JsonDocument::Error> JsonDocument::FindTokens(std::string_view tex
 }
 
 // What is wrong with a token that should be a string, number, true, false or null.
-inline const char* JsonDocument::ScalarProblem(uint32_t i) const {
-  const std::string_view token = Text(i, i + 1);
-  // One branch for the two most common kinds, so that their order cannot be mispredicted.
-  if (((token[0] == '"') & !has_escapes_) | IsShortInteger(token)) [[likely]]
-    return nullptr;
+const char* JsonDocument::ScalarProblem(std::string_view token) const {
   switch (token[0]) {
     case '"':
       if (!has_escapes_ || AreEscapesValid(token.substr(1, token.size() - 2))) return nullptr;
@@ -214,7 +208,7 @@ inline const char* JsonDocument::ScalarProblem(uint32_t i) const {
 // A loop over the values and what stands between them. The last token of a document whose first
 // opens a bracket is known to close one, so that only the step from one value to the next can run
 // into the end.
-std::optional<JsonDocument::Error> JsonDocument::CheckGrammar() {
+std::optional<JsonDocument::Error> JsonDocument::CheckTokens() {
   uint32_t i = 0;
   size_t depth = 0;
   bool in_object = false;
@@ -241,7 +235,7 @@ std::optional<JsonDocument::Error> JsonDocument::CheckGrammar() {
       // `]` is `[` + 2, as `}` is `{` + 2.
       if (Kind(i) != kind + 2) continue;
     } else {
-      if (const char* problem = ScalarProblem(i); problem != nullptr) return ParseError(problem);
+      if (!IsScalar(i)) return ParseError(ScalarProblem(Text(i, i + 1)));
       ++i;
     }
     while (depth > 0 && i < token_count_ && Kind(i) == open_[depth - 1] + 2) {

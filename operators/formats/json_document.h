@@ -1,6 +1,7 @@
 #ifndef TIDEMARK_OPERATORS_FORMATS_JSON_DOCUMENT_H_
 #define TIDEMARK_OPERATORS_FORMATS_JSON_DOCUMENT_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -8,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tidemark/operators/formats/json_digits.h"
 #include "tidemark/operators/rows/bad_record.h"
 
 namespace simdjson::internal {
@@ -30,8 +32,9 @@ struct JsonValue {
 /// grammar (RFC 8259) is checked here, over the tokens. simdjson's second stage would do that too,
 /// but refuses documents with a number past 64 bits anywhere, and builds a tree that nobody needs.
 ///
-/// One document belongs to one thread and is used again for every record: Parse, then, if that went
-/// well, everything else, until the next Parse. The text given to Parse must live as long.
+/// One document belongs to one thread and is used again for every record: Scan, then CheckGrammar
+/// (or JsonShape, which knows the grammar already), then, if that went well, everything else, until
+/// the next Scan. The text given to Scan must live as long.
 class JsonDocument {
  public:
   struct Error {
@@ -45,11 +48,30 @@ class JsonDocument {
   JsonDocument(const JsonDocument&) = delete;
   JsonDocument& operator=(const JsonDocument&) = delete;
 
-  /// Reads `text`, of less than 4 GiB; nothing if it is valid and one object. `padded`:
-  /// kRecordPadding bytes after it may be read, so that it is parsed where it is; otherwise it is
-  /// copied first.
-  std::optional<Error> Parse(std::string_view text, bool padded);
+  /// Finds the tokens of `text`, of less than 4 GiB. `padded`: kRecordPadding bytes after it may be
+  /// read, so that it is parsed where it is; otherwise it is copied first. Only then:
+  std::optional<Error> Scan(std::string_view text, bool padded);
+  /// Checks what they make: nothing if it is valid and one object. Until then, of the rest only
+  /// token_count, Kind, Begin, At and IsScalar may be used.
+  std::optional<Error> CheckGrammar();
+  /// Both.
+  std::optional<Error> Parse(std::string_view text, bool padded) {
+    std::optional<Error> error = Scan(text, padded);
+    return error.has_value() ? error : CheckGrammar();
+  }
 
+  uint32_t token_count() const { return token_count_; }
+  /// Where token `i` begins in the text; for token_count, where the text ends.
+  uint32_t Begin(uint32_t i) const { return starts_[i]; }
+  const char* At(uint32_t i) const { return text_ + starts_[i]; }
+  /// True if token `i` is a string, number, true, false or null without a fault.
+  bool IsScalar(uint32_t i) const {
+    const std::string_view token = Text(i, i + 1);
+    // One branch for the two most common kinds, so that their order cannot be mispredicted.
+    if (((token[0] == '"') & !has_escapes_) | IsShortInteger(token)) [[likely]]
+      return true;
+    return ScalarProblem(token) == nullptr;
+  }
   /// The first byte of token `i`, which tells its kind.
   char Kind(uint32_t i) const { return text_[starts_[i]]; }
   /// The text of the tokens [first, next), as written. kRecordPadding bytes after it may be read.
@@ -76,8 +98,9 @@ class JsonDocument {
  private:
   static bool IsBlank(char c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; }
   std::optional<Error> FindTokens(std::string_view text);
-  std::optional<Error> CheckGrammar();
-  const char* ScalarProblem(uint32_t i) const;
+  static bool IsShortInteger(std::string_view token);
+  std::optional<Error> CheckTokens();
+  const char* ScalarProblem(std::string_view token) const;
   uint32_t SkipContainer(uint32_t i) const;
 
   std::unique_ptr<simdjson::internal::dom_parser_implementation> scanner_;
@@ -88,8 +111,14 @@ class JsonDocument {
       nullptr;  // where each token begins, then where the text ends; inside the scanner
   uint32_t token_count_ = 0;
   bool has_escapes_ = false;
-  std::vector<char> open_;  // the brackets around the current token, during CheckGrammar
+  std::vector<char> open_;  // the brackets around the current token, during CheckTokens
 };
+
+// Most numbers. Tells nothing if false.
+inline bool JsonDocument::IsShortInteger(std::string_view token) {
+  return (token.size() <= 8) & ((token[0] != '0') | (token.size() == 1)) &
+         AreDigits(LoadDigits(token.data(), std::min<size_t>(token.size(), 8)));
+}
 
 /// Writes the text that the inside of a valid JSON string stands for to `out`, which has room for
 /// `escaped.size()` bytes; returns the size.

@@ -266,7 +266,7 @@ JsonOutcome JsonField::StoreTimestamp(const JsonDocument& document, std::string_
   if (!IsString(token)) return JsonOutcome::kWrongType;
   const std::string_view text = StringOf(document, token);
   bool has_zone = false;
-  std::optional<int64_t> micros = ParseTimestamp(text, &has_zone);
+  std::optional<int64_t> micros = ParseTimestamp(text, &has_zone, &day_);
   if (!micros.has_value()) {
     return IsFarTime(text) ? JsonOutcome::kOutOfRange : JsonOutcome::kWrongType;
   }

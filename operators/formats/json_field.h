@@ -10,6 +10,7 @@
 #include "tidemark/operators/formats/json_document.h"
 #include "tidemark/operators/rows/column.h"
 #include "tidemark/operators/rows/schema.h"
+#include "tidemark/operators/rows/text.h"
 
 namespace tidemark {
 
@@ -65,6 +66,7 @@ class JsonField {
   Field field_;
   absl::TimeZone zone_;
   std::string unescaped_;
+  ParsedDay day_;
 };
 
 }  // namespace tidemark

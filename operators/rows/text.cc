@@ -447,12 +447,22 @@ void AppendJsonValue(const Column& column, size_t row, std::string* out) {
   if (quoted) out->push_back('"');
 }
 
-std::optional<int64_t> ParseTimestamp(std::string_view text, bool* has_zone) {
+std::optional<int64_t> ParseTimestamp(std::string_view text, bool* has_zone, ParsedDay* day) {
   if (has_zone != nullptr) *has_zone = false;
   const char* p = text.data();
   const char* const end = p + text.size();
   int64_t days;
-  if (!ReadDate(&p, end, &days)) return std::nullopt;
+  if (day != nullptr && text.size() >= sizeof(day->text) &&
+      std::memcmp(p, day->text, sizeof(day->text)) == 0) {
+    days = day->days;
+    p += sizeof(day->text);
+  } else {
+    if (!ReadDate(&p, end, &days)) return std::nullopt;
+    if (day != nullptr && p - text.data() == sizeof(day->text)) {
+      std::memcpy(day->text, text.data(), sizeof(day->text));
+      day->days = days;
+    }
+  }
   const int64_t midnight = days * kSecondsPerDay;
   if (p == end) return ToMicros(midnight, 0);
 

@@ -40,7 +40,14 @@ void AppendJsonValue(const Column& column, size_t row, std::string* out);
 /// Without a zone the time is read as UTC and `*has_zone` is false, so that the caller can apply
 /// its own. A bare date means midnight. Nothing if it is not a valid time (second 60 and hour 24
 /// are not) or does not fit int64 microseconds.
-std::optional<int64_t> ParseTimestamp(std::string_view text, bool* has_zone = nullptr);
+/// `day`, if given, remembers the date from one call to the next: most times of a column fall on
+/// the same day.
+struct ParsedDay {
+  char text[10] = {};  ///< `2025-01-02`
+  int64_t days = 0;    ///< since 1970
+};
+std::optional<int64_t> ParseTimestamp(std::string_view text, bool* has_zone = nullptr,
+                                      ParsedDay* day = nullptr);
 std::optional<int32_t> ParseDate(std::string_view text);
 /// Plain or scientific decimal text to an unscaled value; digits past the scale are rounded half
 /// up; nothing if it is no number or needs more than `precision` digits.
