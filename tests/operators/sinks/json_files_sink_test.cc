@@ -12,7 +12,6 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
-#include <map>
 #include <memory>
 #include <random>
 #include <string>
@@ -20,6 +19,7 @@
 #include <vector>
 
 #include "operators/rows/make_batch.h"
+#include "operators/sinks/files_folder.h"
 #include "operators/sinks/list_stream.h"
 #include "servers/temp_dir.h"
 
@@ -34,10 +34,11 @@ using testing::MakeBatch;
 using testing::Null;
 using testing::Row;
 
-constexpr char kQuery[] = "0123abcd-4567-4e89-8abc-def012345678";
+using testing::Files;
+using testing::FilesFolder;
+using testing::KillStates;
 
-// Path below the folder -> content.
-using Files = std::map<std::string, std::string>;
+constexpr const char* kQuery = testing::kFilesQuery;
 
 class JsonFilesSinkTest : public ::testing::Test {
  protected:
@@ -52,11 +53,11 @@ class JsonFilesSinkTest : public ::testing::Test {
     return rows;
   }
   static SinkBatch Batch(int64_t batch_id, int64_t epoch = 0) {
-    return {.batch_id = batch_id, .epoch = epoch, .plan_hash = 0xABC0u + uint64_t(batch_id)};
+    return testing::FilesBatch(batch_id, epoch);
   }
 
-  std::string folder() const { return dir_.Path("out"); }
-  std::string PathOf(const std::string& name) const { return folder() + "/" + name; }
+  std::string folder() const { return folder_.path(); }
+  std::string PathOf(const std::string& name) const { return folder_.Path(name); }
 
   std::unique_ptr<Sink> Make(JsonFilesOptions options = {}) const {
     return MakeJsonFilesSink(folder(), options);
@@ -78,29 +79,14 @@ class JsonFilesSinkTest : public ::testing::Test {
     EXPECT_EQ(marker->row_count, count);
   }
 
-  Files Snapshot() const {
-    Files files;
-    for (const fs::directory_entry& entry : fs::recursive_directory_iterator(folder())) {
-      if (!entry.is_regular_file()) continue;
-      std::ifstream in(entry.path(), std::ios::binary);
-      files[fs::relative(entry.path(), folder()).string()] =
-          std::string(std::istreambuf_iterator<char>(in), {});
-    }
-    return files;
-  }
-  // Makes the folder hold exactly these files.
-  void Restore(const Files& files) const {
-    fs::remove_all(folder());
-    fs::create_directories(folder());
-    for (const auto& [name, content] : files) WriteFile(name, content);
-  }
+  Files Snapshot() const { return folder_.Snapshot(); }
+  void Restore(const Files& files) const { folder_.Restore(files); }
   void WriteFile(const std::string& name, const std::string& content) const {
-    fs::create_directories(fs::path(PathOf(name)).parent_path());
-    std::ofstream(PathOf(name), std::ios::binary) << content;
+    folder_.Write(name, content);
   }
 
  private:
-  const testing::TempDir dir_;
+  const FilesFolder folder_;
 };
 
 TEST_F(JsonFilesSinkTest, WritesPartsAndAManifest) {
@@ -208,6 +194,25 @@ TEST_F(JsonFilesSinkTest, NumbersGrowPastFiveDigits) {
   EXPECT_EQ((*Opened()->ReadMarker())->batch_id, 100'000);
 }
 
+TEST_F(JsonFilesSinkTest, PartitionsAreFolders) {
+  const std::unique_ptr<Sink> sink = Opened({.partition_by = {"name"}});
+  SinkContext context = Context();
+  ListStream rows({MakeBatch(context.schema, {{1, "a/b"}, {2, Null()}, {3, "a/b"}, {4, ""}})});
+  ASSERT_TRUE(sink->Commit(Batch(0), rows).ok());
+  const Files files = Snapshot();
+  EXPECT_EQ(files.size(), 4u);
+  EXPECT_EQ(files.at("name=a%2Fb/part-00000-000-0123abcd.json"), "{\"id\":1}\n{\"id\":3}\n");
+  EXPECT_EQ(files.at("name=__HIVE_DEFAULT_PARTITION__/part-00000-001-0123abcd.json"),
+            "{\"id\":2}\n");
+  EXPECT_EQ(files.at("name=/part-00000-002-0123abcd.json"), "{\"id\":4}\n");
+  // What a kill has left is removed there too.
+  const std::string left = "name=x/part-00001-000-0123abcd.json";
+  WriteFile(left, "{}\n");
+  Opened({.partition_by = {"name"}});
+  EXPECT_TRUE(Snapshot() == files);
+  EXPECT_FALSE(fs::exists(PathOf("name=x")));
+}
+
 TEST_F(JsonFilesSinkTest, ABatchGivenAgainIsThereAlready) {
   MustCommit(Opened().get(), Batch(3), 2);
   const Files before = Snapshot();
@@ -228,30 +233,8 @@ TEST_F(JsonFilesSinkTest, AKillBetweenAnyTwoStepsIsHealed) {
   const Files before = Snapshot();
   MustCommit(Opened(options).get(), Batch(1), 5);
   const Files after = Snapshot();
-  std::vector<std::pair<std::string, std::string>> parts;
-  for (const auto& file : after) {
-    if (file.first.starts_with("part-00001-")) parts.push_back(file);
-  }
-  ASSERT_EQ(parts.size(), 3u);
-  const std::string& manifest = after.at("_tidemark/00001.json");
-
-  std::vector<Files> states;
-  Files state = before;
-  for (const auto& [name, content] : parts) {
-    for (size_t length : {size_t{0}, content.size() / 2, content.size()}) {
-      state["." + name + ".tmp"] = content.substr(0, length);
-      states.push_back(state);
-    }
-  }
-  for (const auto& [name, content] : parts) {
-    state.erase("." + name + ".tmp");
-    state[name] = content;
-    states.push_back(state);
-  }
-  for (size_t length : {size_t{0}, manifest.size() / 2, manifest.size()}) {
-    state["_tidemark/.00001.json.tmp"] = manifest.substr(0, length);
-    states.push_back(state);
-  }
+  const std::vector<Files> states = KillStates(before, after);
+  ASSERT_EQ(states.size(), 3u * 3u + 3u + 3u);
   for (const Files& killed : states) {
     Restore(killed);
     const std::unique_ptr<Sink> sink = Opened(options);
