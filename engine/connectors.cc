@@ -78,6 +78,13 @@ Input MySqlTableInput(MySqlSourceOptions options) {
           }};
 }
 
+Input PostgresTableInput(PostgresSourceOptions options) {
+  const std::string fingerprint = "postgres " + PollingFingerprint(options.polling);
+  return {fingerprint, [options = std::move(options)](const SourceRequest& request) {
+            return MakePostgresSource(options, StartOf(request));
+          }};
+}
+
 Output ConsoleOutput(ConsoleOptions options, std::FILE* out) {
   return {false, [=](const SinkRequest&) { return Made(MakeConsoleSink(options, out)); }};
 }

@@ -19,6 +19,7 @@
 #include "tidemark/operators/sources/kafka_source.h"
 #include "tidemark/operators/sources/memory_source.h"
 #include "tidemark/operators/sources/mysql_source.h"
+#include "tidemark/operators/sources/postgres_source.h"
 #include "tidemark/state/checkpoint_store.h"
 
 /// The sources, sinks and checkpoints there are, as QueryOptions take them. A new one is registered
@@ -36,6 +37,7 @@ Input EmbeddedInput(EmbeddedKafkaOptions options);
 
 /// A table that is polled; its name, unless the options have one, is the stream's.
 Input MySqlTableInput(MySqlSourceOptions options);
+Input PostgresTableInput(PostgresSourceOptions options);
 
 /// `out` outlives the query.
 Output ConsoleOutput(ConsoleOptions options = {}, std::FILE* out = stdout);

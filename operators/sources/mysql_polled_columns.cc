@@ -8,8 +8,8 @@
 #include <optional>
 #include <utility>
 
+#include "tidemark/operators/formats/zoned_time.h"
 #include "tidemark/operators/rows/text.h"
-#include "tidemark/operators/sources/polling_times.h"
 
 namespace tidemark {
 namespace {
@@ -196,12 +196,9 @@ absl::StatusOr<MySqlPolledColumn> MatchColumn(const ServerTable& table, const Fi
   if (column->data_type == "float") polled.sql += "+0e0";
   if (column->data_type == "bit") polled.sql += "+0";
   polled.has_zone = column->data_type == "datetime" && !field.zone.empty();
-  if (polled.has_zone && !absl::LoadTimeZone(field.zone, &polled.zone)) {
-    return absl::InvalidArgumentError(
-        fmt::format("field '{}': there is no time zone '{}' on this machine; give an IANA name, as "
-                    "'Europe/Berlin'",
-                    field.name, field.zone));
-  }
+  const absl::StatusOr<absl::TimeZone> zone = LoadZone(field);
+  if (!zone.ok()) return zone.status();
+  polled.zone = *zone;
   return polled;
 }
 

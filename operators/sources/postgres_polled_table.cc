@@ -1,0 +1,328 @@
+#include "tidemark/operators/sources/postgres_polled_table.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <thread>
+#include <utility>
+
+#include "tidemark/operators/rows/stable_hash.h"
+#include "tidemark/operators/sources/polling_times.h"
+
+namespace tidemark {
+namespace {
+
+// The signature, flags and extension of COPY's binary format, before the first row.
+constexpr size_t kCopyHeaderBytes = 19;
+constexpr std::chrono::milliseconds kWritersPoll(10);
+
+// Splits a row of COPY's binary format; false at the trailer, or if it is none with so many values.
+bool SplitRow(std::string_view data, std::vector<std::string_view>* values) {
+  const auto take_number = [&data](int bytes) {
+    int64_t number = static_cast<signed char>(data[0]) < 0 ? -1 : 0;
+    for (int i = 0; i < bytes; ++i) {
+      number = static_cast<int64_t>(static_cast<uint64_t>(number) << 8 |
+                                    static_cast<unsigned char>(data[static_cast<size_t>(i)]));
+    }
+    data.remove_prefix(static_cast<size_t>(bytes));
+    return number;
+  };
+  if (data.size() < 2 || take_number(2) != static_cast<int64_t>(values->size())) return false;
+  for (std::string_view& value : *values) {
+    if (data.size() < 4) return false;
+    const int64_t size = take_number(4);
+    value = {};
+    if (size < 0) continue;
+    if (data.size() < static_cast<size_t>(size)) return false;
+    value = data.substr(0, static_cast<size_t>(size));
+    data.remove_prefix(static_cast<size_t>(size));
+  }
+  return true;
+}
+
+}  // namespace
+
+PostgresPolledTable::PostgresPolledTable(PostgresSourceOptions options, std::vector<Field> fields)
+    : options_(std::move(options)),
+      polling_(options_.polling),
+      fields_(std::move(fields)),
+      writer_(fields_.size()) {}
+
+std::string PostgresPolledTable::description() const {
+  return fmt::format("PostgreSQL[{}/{}/{}]", options_.server.HostPort(), options_.server.database,
+                     polling_.table);
+}
+
+absl::Status PostgresPolledTable::Open() {
+  if (connection_ == nullptr || connection_->lost()) {
+    if (absl::Status status = Connect(); !status.ok()) return status;
+  }
+  return CheckTable();
+}
+
+absl::Status PostgresPolledTable::Connect() {
+  absl::StatusOr<std::unique_ptr<PostgresConnection>> connection =
+      PostgresConnection::Connect(options_.server, options_.timeouts, &cancelled_);
+  if (!connection.ok()) return connection.status();
+  connection_ = *std::move(connection);
+  return absl::OkStatus();
+}
+
+absl::Status PostgresPolledTable::CheckTable() {
+  absl::StatusOr<PostgresPolledShape> shape =
+      CheckPostgresPolledTable(*connection_, polling_, fields_);
+  if (!shape.ok()) return shape.status();
+  shape_ = *std::move(shape);
+  return absl::OkStatus();
+}
+
+// Connected, to a table that is as it was when it was checked.
+absl::Status PostgresPolledTable::Ready() {
+  if (connection_ == nullptr || connection_->lost()) return Open();
+  const auto signature = connection_->Query(PostgresSignatureSql(shape_.table));
+  if (!signature.ok()) return signature.status();
+  if ((*signature)[0][0].value_or("") == shape_.signature) return absl::OkStatus();
+  return CheckTable();
+}
+
+// A statement that the server refuses is explained by what has become of the table.
+absl::Status PostgresPolledTable::Explain(absl::Status failure) {
+  if (!absl::IsInvalidArgument(failure) || connection_->lost()) return failure;
+  absl::Status table = CheckTable();
+  return table.ok() ? failure : table;
+}
+
+std::string PostgresPolledTable::SelectSql(const std::string& first_columns) const {
+  std::string sql = "SELECT " + first_columns;
+  for (const PostgresPolledColumn& column : shape_.columns) sql += ", " + column.sql;
+  return sql + " FROM " + shape_.table;
+}
+
+// Calls on_row() for each row, whose values are then in `values_`, until it says false, which costs
+// the connection. The number of rows read.
+template <typename OnRow>
+absl::StatusOr<size_t> PostgresPolledTable::Copy(const std::string& select, size_t columns,
+                                                 OnRow&& on_row) {
+  absl::Status started =
+      connection_->StartCopy(fmt::format("COPY ({}) TO STDOUT (FORMAT BINARY)", select));
+  if (!started.ok()) return Explain(std::move(started));
+  values_.resize(columns);
+  size_t rows = 0;
+  bool header = true;
+  while (true) {
+    const auto data = connection_->NextCopyData();
+    if (!data.ok()) return Explain(data.status());
+    if (!data->has_value()) return rows;
+    std::string_view bytes = **data;
+    if (std::exchange(header, false)) bytes.remove_prefix(std::min(kCopyHeaderBytes, bytes.size()));
+    if (bytes.size() <= 2) continue;  // the trailer
+    if (!SplitRow(bytes, &values_)) {
+      connection_->StopCopy();
+      return absl::InternalError(fmt::format("{}: unreadable binary row", description()));
+    }
+    ++rows;
+    if (!on_row()) {
+      connection_->StopCopy();
+      return rows;
+    }
+  }
+}
+
+void PostgresPolledTable::AppendRow(const std::string_view* values, PolledRows* rows) {
+  writer_.Begin(&rows->bytes);
+  for (const PostgresPolledColumn& column : shape_.columns) {
+    if (values->data() == nullptr) {
+      writer_.Null();
+    } else {
+      column.Append(*values, &writer_);
+    }
+    ++values;
+  }
+  rows->ends.push_back(rows->bytes.size());
+}
+
+// ---- By id
+
+absl::StatusOr<bool> PostgresPolledTable::PollIds(std::optional<int64_t> after,
+                                                  const Budget& budget, PolledRows* rows) {
+  if (absl::Status status = Ready(); !status.ok()) return status;
+  const absl::StatusOr<bool> settled = IsSettled(after);
+  if (!settled.ok()) return settled.status();
+  if (!*settled) return false;
+  const std::string id = QuotePostgresName(shape_.key[0].name);
+  const std::string from = after.has_value() ? fmt::format("{} > {} AND ", id, *after) : "";
+  const absl::StatusOr<size_t> read =
+      Copy(fmt::format("{} WHERE {}{} <= {} ORDER BY {} LIMIT {}", SelectSql(id + "::int8"), from,
+                       id, *highest_, id, budget.rows),
+           1 + shape_.columns.size(), [&] {
+             const int64_t value = PostgresInt64(values_[0]);
+             AppendRow(&values_[1], rows);
+             rows->positions.push_back({value, static_cast<uint64_t>(value)});
+             return rows->bytes.size() < budget.bytes;
+           });
+  if (!read.ok()) return read.status();
+  if (*read == budget.rows || rows->bytes.size() >= budget.bytes) return true;
+  highest_.reset();
+  return false;
+}
+
+// True if everything up to `highest_` that may come has come, and there may be something after
+// `after`. Waits for the transactions under way for as long as `grace`.
+absl::StatusOr<bool> PostgresPolledTable::IsSettled(std::optional<int64_t> after) {
+  if (!highest_.has_value()) {
+    // In this order: who draws an id below the highest that is visible holds the lock already.
+    const auto highest = connection_->Query(
+        fmt::format("SELECT max({}) FROM {}", QuotePostgresName(shape_.key[0].name), shape_.table));
+    if (!highest.ok()) return Explain(highest.status());
+    const std::optional<std::string>& text = (*highest)[0][0];
+    if (!text.has_value()) return false;
+    int64_t value = 0;
+    std::from_chars(text->data(), text->data() + text->size(), value);
+    if (after.has_value() && value <= *after) return false;
+    const auto writers = connection_->Query(fmt::format(
+        "SELECT DISTINCT virtualtransaction FROM pg_locks WHERE locktype = 'relation' AND mode = "
+        "'RowExclusiveLock' AND granted AND database = (SELECT oid FROM pg_database WHERE datname "
+        "= current_database()) AND (relation = to_regclass({0}) OR relation IN (SELECT relid FROM "
+        "pg_partition_tree(to_regclass({0}))))",
+        QuotePostgresText(shape_.table)));
+    if (!writers.ok()) return writers.status();
+    highest_ = value;
+    writers_.clear();
+    for (const PostgresRow& row : *writers) writers_.push_back(row[0].value_or(""));
+  }
+  const auto end = std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(polling_.grace);
+  while (true) {
+    const absl::StatusOr<bool> gone = WritersAreGone();
+    if (!gone.ok() || *gone || std::chrono::steady_clock::now() >= end) return gone;
+    if (cancelled_) return absl::CancelledError("polling was stopped");
+    std::this_thread::sleep_for(kWritersPoll);
+  }
+}
+
+absl::StatusOr<bool> PostgresPolledTable::WritersAreGone() {
+  if (writers_.empty()) return true;
+  std::string list;
+  for (const std::string& writer : writers_) {
+    list += (list.empty() ? "" : ", ") + QuotePostgresText(writer);
+  }
+  // A transaction holds a lock on its own virtual id to its end; a prepared one has none, but keeps
+  // those on its tables.
+  const auto left = connection_->Query(fmt::format(
+      "SELECT DISTINCT virtualtransaction FROM pg_locks WHERE virtualtransaction IN ({})", list));
+  if (!left.ok()) return left.status();
+  writers_.clear();
+  for (const PostgresRow& row : *left) writers_.push_back(row[0].value_or(""));
+  return writers_.empty();
+}
+
+// ---- By timestamp
+
+absl::StatusOr<std::optional<int64_t>> PostgresPolledTable::LatestTime() {
+  if (absl::Status status = Ready(); !status.ok()) return status;
+  const std::string type = shape_.time_has_zone ? "timestamptz" : "timestamp";
+  const std::string time = QuotePostgresName(polling_.timestamp_column);
+  std::optional<int64_t> latest;
+  // In UTC, so now() has the clock reading of either type.
+  const absl::StatusOr<size_t> read = Copy(
+      fmt::format("SELECT highest::{1}, now()::{1} FROM (SELECT max({0}) AS highest FROM {2}) AS m",
+                  time, type, shape_.table),
+      2, [&] {
+        if (values_[0].data() == nullptr) return true;
+        latest = std::min(PostgresTime(values_[0]).value_or(INT64_MAX),
+                          PostgresTime(values_[1]).value_or(INT64_MAX));
+        return true;
+      });
+  if (!read.ok()) return read.status();
+  return latest;
+}
+
+absl::StatusOr<bool> PostgresPolledTable::PollTimes(const SeenRows& seen, const Budget& budget,
+                                                    TimePlace* place, PolledRows* rows) {
+  if (absl::Status status = Ready(); !status.ok()) return status;
+  const std::string type = shape_.time_has_zone ? "timestamptz" : "timestamp";
+  const std::string time = QuotePostgresName(polling_.timestamp_column);
+  const std::vector<PostgresKeyColumn>& key = shape_.key;
+  std::string order = time;
+  std::string first = fmt::format("{}::{}", time, type);
+  for (const PostgresKeyColumn& column : key) {
+    const std::string name = QuotePostgresName(column.name);
+    order += ", " + name;
+    first += fmt::format(", {}::text", name);
+  }
+  std::string where = time + " IS NOT NULL";
+  if (place->time.has_value()) {
+    const std::string from = *place->time == INT64_MIN ? "'-infinity'"
+                             : *place->time == INT64_MAX
+                                 ? "'infinity'"
+                                 : QuotePostgresText(ServerTimeText(*place->time));
+    where = fmt::format("{} >= {}::{}", time, from, type);
+    if (!place->key.empty()) {
+      std::string values = fmt::format("{}::{}", from, type);
+      for (const std::string& value : place->key) values += ", " + QuotePostgresText(value);
+      where += fmt::format(" AND ({}) > ({})", order, values);
+    }
+  }
+  std::string key_bytes;
+  size_t read_rows = 0;
+  bool full = false;
+  const absl::StatusOr<size_t> read = Copy(
+      fmt::format("{} WHERE {} ORDER BY {} LIMIT {}", SelectSql(first), where, order, budget.rows),
+      1 + key.size() + shape_.columns.size(), [&] {
+        ++read_rows;
+        RowPosition position{PostgresTime(values_[0]).value_or(INT64_MAX), 0};
+        if (key.size() == 1 && key[0].is_integer) {
+          int64_t id = 0;
+          std::from_chars(values_[1].data(), values_[1].data() + values_[1].size(), id);
+          position.key = static_cast<uint64_t>(id);
+        } else {
+          key_bytes.clear();
+          for (size_t i = 0; i < key.size(); ++i) {
+            key_bytes.append(fmt::format("{}:", values_[1 + i].size())).append(values_[1 + i]);
+          }
+          position.key = StableHash(key_bytes);
+        }
+        if (!seen.contains(position)) {
+          AppendRow(&values_[1 + key.size()], rows);
+          rows->positions.push_back(position);
+        }
+        full = rows->bytes.size() >= budget.bytes;
+        if (read_rows == budget.rows || full) {
+          place->time = position.value;
+          place->key.clear();
+          for (size_t i = 0; i < key.size(); ++i) place->key.emplace_back(values_[1 + i]);
+        }
+        return !full;
+      });
+  if (!read.ok()) return read.status();
+  return *read == budget.rows || full;
+}
+
+// ---- The mirror
+
+absl::Status PostgresPolledTable::WriteMirror(int64_t offset) {
+  if (connection_ == nullptr || connection_->lost()) {
+    if (absl::Status status = Connect(); !status.ok()) return status;
+  }
+  const PollingMirror& mirror = polling_.mirror;
+  const bool by_id = polling_.mode == PollingMode::kId;
+  const std::string table = QuotePostgresTable(mirror.table);
+  const std::string source = QuotePostgresName(mirror.source_column);
+  const std::string last = QuotePostgresName(mirror.offset_column);
+  if (mirror.create_table && !mirror_made_) {
+    const absl::Status made = connection_->Exec(
+        fmt::format("CREATE TABLE IF NOT EXISTS {} ({} text PRIMARY KEY, {} {} NOT NULL)", table,
+                    source, last, by_id ? "bigint" : "timestamp"));
+    if (!made.ok()) return made;
+    mirror_made_ = true;
+  }
+  return connection_->Exec(fmt::format(
+      "INSERT INTO {0} ({1}, {2}) VALUES ({3}, {4}) ON CONFLICT ({1}) DO UPDATE SET {2} = "
+      "excluded.{2}",
+      table, source, last,
+      QuotePostgresText(mirror.source_name.empty() ? polling_.table : mirror.source_name),
+      by_id ? fmt::format("{}", offset) : QuotePostgresText(ServerTimeText(offset))));
+}
+
+}  // namespace tidemark

@@ -1,0 +1,69 @@
+#ifndef TIDEMARK_OPERATORS_SOURCES_POSTGRES_POLLED_TABLE_H_
+#define TIDEMARK_OPERATORS_SOURCES_POSTGRES_POLLED_TABLE_H_
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "tidemark/operators/clients/postgres_client.h"
+#include "tidemark/operators/formats/row_format.h"
+#include "tidemark/operators/sources/polling_table.h"
+#include "tidemark/operators/sources/postgres_polled_columns.h"
+#include "tidemark/operators/sources/postgres_source.h"
+
+namespace tidemark {
+
+/// A table of PostgreSQL, read with one connection by COPY in binary. How rows of open transactions
+/// are not passed by is said in postgres_source.h.
+class PostgresPolledTable : public PollingTable {
+ public:
+  PostgresPolledTable(PostgresSourceOptions options, std::vector<Field> fields);
+
+  std::string description() const override;
+  absl::Status Open() override;
+  absl::StatusOr<bool> PollIds(std::optional<int64_t> after, const Budget& budget,
+                               PolledRows* rows) override;
+  absl::StatusOr<std::optional<int64_t>> LatestTime() override;
+  absl::StatusOr<bool> PollTimes(const SeenRows& seen, const Budget& budget, TimePlace* place,
+                                 PolledRows* rows) override;
+  absl::Status WriteMirror(int64_t offset) override;
+  void Cancel() override { cancelled_ = true; }
+
+ private:
+  absl::Status Connect();
+  absl::Status CheckTable();
+  absl::Status Ready();
+  absl::Status Explain(absl::Status failure);
+  std::string SelectSql(const std::string& first_columns) const;
+  template <typename OnRow>
+  absl::StatusOr<size_t> Copy(const std::string& select, size_t columns, OnRow&& on_row);
+  void AppendRow(const std::string_view* values, PolledRows* rows);
+
+  absl::StatusOr<bool> IsSettled(std::optional<int64_t> after);
+  absl::StatusOr<bool> WritersAreGone();
+
+  const PostgresSourceOptions options_;
+  const PollingOptions& polling_;
+  const std::vector<Field> fields_;
+  std::atomic<bool> cancelled_ = false;
+
+  std::unique_ptr<PostgresConnection> connection_;
+  PostgresPolledShape shape_;
+  RowWriter writer_;
+  std::vector<std::string_view> values_;  // of the row at hand; no data: NULL
+  bool mirror_made_ = false;
+
+  // Ids up to `highest_` may be read when the transactions `writers_` are gone.
+  std::optional<int64_t> highest_;
+  std::vector<std::string> writers_;
+};
+
+}  // namespace tidemark
+
+#endif  // TIDEMARK_OPERATORS_SOURCES_POSTGRES_POLLED_TABLE_H_
