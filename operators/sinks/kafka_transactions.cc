@@ -16,6 +16,8 @@ constexpr int kCallTimeoutMs = static_cast<int>(KafkaClient::kCallTimeout.count(
 constexpr int kLastAbortTimeoutMs = 500;
 // How long a full queue, or a flush, goes without a record being taken.
 constexpr std::chrono::seconds kPatience{5};
+// The same when brokers are known to be away.
+constexpr std::chrono::seconds kPatienceWithoutBroker{2};
 constexpr int kQueueFullWaitMs = 5;
 constexpr int kFlushWaitMs = 50;
 
@@ -37,19 +39,30 @@ bool IsFencing(int code) {
          code == RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH;
 }
 
+rd_kafka_resp_err_t CodeOf(int code) { return static_cast<rd_kafka_resp_err_t>(code); }
+
+// The status of an error after which nobody waits for an answer any more.
+absl::Status FinalStatus(int code, const std::string& what) {
+  const absl::Status status = KafkaStatus(code, what);
+  return absl::IsDeadlineExceeded(status) ? absl::UnavailableError(status.message()) : status;
+}
+
 // Whether a queue gets shorter.
 class QueueWatch {
  public:
-  explicit QueueWatch(rd_kafka_t* handle) : handle_(handle), length_(rd_kafka_outq_len(handle)) {}
+  explicit QueueWatch(KafkaHandle& handle)
+      : handle_(handle), length_(rd_kafka_outq_len(handle.get())) {}
   bool Stalled() {
-    const int length = rd_kafka_outq_len(handle_);
+    const int length = rd_kafka_outq_len(handle_.get());
     if (length < length_) since_ = Clock::now();
     length_ = length;
-    return Clock::now() - since_ > kPatience;
+    const auto stalled = Clock::now() - since_;
+    return stalled > kPatience ||
+           (stalled > kPatienceWithoutBroker && !handle_.errors().last().empty());
   }
 
  private:
-  rd_kafka_t* const handle_;
+  KafkaHandle& handle_;
   int length_;
   Clock::time_point since_ = Clock::now();
 };
@@ -113,7 +126,7 @@ struct KafkaTransactions::Delivery {
         "row {} of the batch, a record of {} bytes, was not taken "
         "by topic {}",
         row, bytes, options.topic);
-    if (code != RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) return KafkaStatus(code, what);
+    if (code != RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) return FinalStatus(code, what);
     return absl::InvalidArgumentError(
         fmt::format("{}: the topic's max.message.bytes is smaller than that, or than the records "
                     "that are sent at once (batch.size); raise the one or lower the other",
@@ -294,7 +307,7 @@ absl::Status KafkaTransactions::Judge(int code, bool fatal, const std::string& t
     return absl::InvalidArgumentError(
         fmt::format("{}; the brokers know no transactions, which this sink needs", what));
   }
-  return KafkaStatus(code, what);
+  return FinalStatus(code, what);
 }
 
 absl::Status KafkaTransactions::Begin() {
@@ -314,6 +327,8 @@ absl::Status KafkaTransactions::Begin() {
 absl::Status KafkaTransactions::Served(int wait_ms) {
   rd_kafka_poll(producer_->get(), wait_ms);
   if (client_->cancelled()) return absl::CancelledError("writing to Kafka was stopped");
+  if (IsFencing(delivery_->code))
+    return Judge(delivery_->code, /*fatal=*/false, rd_kafka_err2str(CodeOf(delivery_->code)));
   return delivery_->status(options_);
 }
 
@@ -343,13 +358,13 @@ absl::Status KafkaTransactions::Produce(Bytes key, Bytes value, int64_t row) {
       Delivery refused{code, row, value ? value->size() : 0};
       return refused.status(options_);
     }
-    if (!watch) watch.emplace(producer_->get());
+    if (!watch) watch.emplace(*producer_);
     if (watch->Stalled()) return KafkaUnavailable(options_.connection, producer_->errors());
   }
 }
 
 absl::Status KafkaTransactions::Flush() {
-  QueueWatch watch(producer_->get());
+  QueueWatch watch(*producer_);
   while (rd_kafka_flush(producer_->get(), kFlushWaitMs) != RD_KAFKA_RESP_ERR_NO_ERROR) {
     if (const absl::Status status = Served(0); !status.ok()) return status;
     if (watch.Stalled()) return KafkaUnavailable(options_.connection, producer_->errors());

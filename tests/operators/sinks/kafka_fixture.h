@@ -19,6 +19,27 @@
 
 namespace tidemark::testing {
 
+/// Does something before each of its batches (0, 1, ...) and before the end.
+class HookStream : public ListStream {
+ public:
+  HookStream(std::vector<RowBatch> batches, std::function<void(size_t)> hook)
+      : ListStream(std::move(batches)), hook_(std::move(hook)) {}
+
+ protected:
+  absl::StatusOr<const RowBatch*> DoNext() override {
+    hook_(at_++);
+    return ListStream::DoNext();
+  }
+  absl::Status DoRewind() override {
+    at_ = 0;
+    return ListStream::DoRewind();
+  }
+
+ private:
+  const std::function<void(size_t)> hook_;
+  size_t at_ = 0;
+};
+
 /// One broker for all tests of the program; each test has a topic of its own name.
 class KafkaSinkFixture : public ::testing::Test {
  protected:
