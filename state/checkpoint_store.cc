@@ -290,6 +290,10 @@ rocksdb::Options DatabaseOptions(const std::shared_ptr<rocksdb::Cache>& cache,
   const bool has_lz4 =
       std::find(supported.begin(), supported.end(), rocksdb::kLZ4Compression) != supported.end();
   options.compression = has_lz4 ? rocksdb::kLZ4Compression : rocksdb::kNoCompression;
+  // What was just written mostly goes before it is compacted: its window closes.
+  options.compression_per_level.assign(static_cast<size_t>(options.num_levels),
+                                       options.compression);
+  options.compression_per_level[0] = rocksdb::kNoCompression;
 
   options.wal_recovery_mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
   options.track_and_verify_wals_in_manifest = true;

@@ -1,5 +1,6 @@
 #include "tidemark/state/state_codec.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <utility>
@@ -17,6 +18,34 @@ constexpr uint64_t kSignBit = uint64_t{1} << 63;
 template <typename T>
 void AppendBytes(T value, std::string* out) {
   out->append(reinterpret_cast<const char*>(&value), sizeof(value));
+}
+
+constexpr size_t kWord = sizeof(uint64_t);
+constexpr size_t kMaxVarint = 10;
+
+char* AppendVarint(size_t value, char* out) {
+  for (; value >= 0x80; value >>= 7) *out++ = static_cast<char>(value | 0x80);
+  *out++ = static_cast<char>(value);
+  return out;
+}
+
+bool TakeVarint(std::string_view* bytes, size_t* value) {
+  *value = 0;
+  for (size_t i = 0; i < bytes->size() && i < kMaxVarint; ++i) {
+    const auto byte = static_cast<unsigned char>((*bytes)[i]);
+    *value |= static_cast<size_t>(byte & 0x7F) << (7 * i);
+    if (byte >= 0x80) continue;
+    bytes->remove_prefix(i + 1);
+    return true;
+  }
+  return false;
+}
+
+// The width of a packed word: see AppendToRun in the header.
+unsigned PackedWidth(uint64_t word) {
+  const unsigned ones_left = static_cast<unsigned>(71 - std::countl_one(word)) / 8;
+  if (ones_left < kWord) return kWord + std::max(1u, ones_left);
+  return static_cast<unsigned>(71 - std::countl_zero(word)) / 8;
 }
 
 }  // namespace
@@ -129,24 +158,67 @@ bool DecodeSlot(const SlotLayout& layout, std::string_view value, std::byte* slo
 }
 
 void AppendToRun(uint32_t tag, std::string_view key, std::string_view value, std::string* run) {
-  const uint32_t head[] = {tag, static_cast<uint32_t>(key.size()),
-                           static_cast<uint32_t>(value.size())};
-  run->append(reinterpret_cast<const char*>(head), sizeof(head));
-  run->append(key);
-  run->append(value);
+  const size_t begin = run->size();
+  const size_t words = (value.size() + kWord - 1) / kWord;
+  // Whole words are written, each over the end of the one before.
+  const size_t most = sizeof(tag) + 2 * kMaxVarint + key.size() + words * kWord + words / 2 + 1;
+  if (run->capacity() < begin + most + kWord) run->reserve(2 * (begin + most + kWord));
+  run->resize(begin + most + kWord);
+  char* out = run->data() + begin;
+  std::memcpy(out, &tag, sizeof(tag));
+  out = AppendVarint(key.size(), out + sizeof(tag));
+  out = AppendVarint(value.size(), out);
+  std::memcpy(out, key.data(), key.size());
+  out += key.size();
+  char* widths = nullptr;
+  for (size_t i = 0; i < words; ++i) {
+    uint64_t word = 0;
+    const size_t left = value.size() - i * kWord;
+    std::memcpy(&word, value.data() + i * kWord, std::min(left, kWord));
+    const unsigned width = PackedWidth(word);
+    if (i % 2 == 0) {
+      widths = out++;
+      *widths = static_cast<char>(width);
+    } else {
+      *widths = static_cast<char>(*widths | width << 4);
+    }
+    std::memcpy(out, &word, kWord);
+    out += width > kWord ? width - kWord : width;
+  }
+  run->resize(static_cast<size_t>(out - run->data()));
 }
 
 bool TakeFromRun(std::string_view* run, uint32_t* tag, std::string_view* key,
-                 std::string_view* value) {
-  uint32_t head[3];
-  if (run->size() < sizeof(head)) return false;
-  std::memcpy(head, run->data(), sizeof(head));
-  run->remove_prefix(sizeof(head));
-  if (run->size() < size_t{head[1]} + head[2]) return false;
-  *tag = head[0];
-  *key = run->substr(0, head[1]);
-  *value = run->substr(head[1], head[2]);
-  run->remove_prefix(size_t{head[1]} + head[2]);
+                 std::string_view* value, std::string* buffer) {
+  size_t key_size;
+  size_t value_size;
+  if (run->size() < sizeof(*tag)) return false;
+  std::memcpy(tag, run->data(), sizeof(*tag));
+  run->remove_prefix(sizeof(*tag));
+  if (!TakeVarint(run, &key_size) || !TakeVarint(run, &value_size)) return false;
+  if (run->size() < key_size) return false;
+  *key = run->substr(0, key_size);
+  run->remove_prefix(key_size);
+  // Sixteen bytes come from one at least: a damaged size is seen before it is allocated.
+  const size_t words = value_size / kWord + (value_size % kWord != 0);
+  if (run->size() < (words + 1) / 2) return false;
+  buffer->resize(words * kWord);
+  unsigned widths = 0;
+  for (size_t i = 0; i < words; ++i) {
+    if (i % 2 == 0) {
+      if (run->empty()) return false;
+      widths = static_cast<unsigned char>(run->front());
+      run->remove_prefix(1);
+    }
+    const unsigned width = i % 2 == 0 ? widths & 15 : widths >> 4;
+    const size_t bytes = width > kWord ? width - kWord : width;
+    uint64_t word = width > kWord ? ~uint64_t{0} : 0;
+    if (run->size() < bytes) return false;
+    std::memcpy(&word, run->data(), bytes);
+    std::memcpy(buffer->data() + i * kWord, &word, kWord);
+    run->remove_prefix(bytes);
+  }
+  *value = std::string_view(*buffer).substr(0, value_size);
   return true;
 }
 

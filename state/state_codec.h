@@ -60,12 +60,17 @@ std::string_view EncodeSlot(const SlotLayout& layout, const std::byte* slot, std
 /// Fills a slot from a row; its blobs point into `value` and have no capacity. False if the row has
 /// not the size that it says.
 bool DecodeSlot(const SlotLayout& layout, std::string_view value, std::byte* slot);
-/// A run: many groups of one window and shard in one value, each as [tag, 4 bytes][key size,
-/// 4][value size, 4][key][value as in a row], numbers little-endian.
+/// A run: many groups of one window and shard in one value, each as [tag, 4 bytes little-endian]
+/// [key size][value size][key][value as in a row, packed]; sizes are varints (7 bits a byte, low
+/// ones first, of the unpacked value). Packed: the value as words of 8 bytes little-endian, the
+/// last one filled up with zeros; for every two words a byte with their widths (low half: the first
+/// one's), then their low bytes. A width of 0 to 8: that many bytes are there, the rest are zeros;
+/// of 9 to 15: width - 8 bytes are there, the rest are 0xFF. Counts and sums are small numbers
+/// mostly: a run is a third of its groups' rows.
 void AppendToRun(uint32_t tag, std::string_view key, std::string_view value, std::string* run);
-/// Takes the first group off a run. False if the run is damaged.
+/// Takes the first group off a run; `value` is in `buffer`. False if the run is damaged.
 bool TakeFromRun(std::string_view* run, uint32_t* tag, std::string_view* key,
-                 std::string_view* value);
+                 std::string_view* value, std::string* buffer);
 
 /// DataLoss: a row of `size` bytes is none of this layout.
 absl::Status BadRowError(size_t size, const SlotLayout& layout);

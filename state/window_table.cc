@@ -213,11 +213,12 @@ absl::Status HashedWindowTable::LoadRuns(uint32_t shard_index, GroupTable* table
     if (!*has_row) return absl::OkStatus();
     const std::optional<uint64_t> number = StateKeys::ParseRunKey(rows->key());
     std::string_view run = rows->value();
+    std::string buffer;
     while (!run.empty()) {
       uint32_t tag;
       std::string_view key;
       std::string_view value;
-      if (!number.has_value() || !TakeFromRun(&run, &tag, &key, &value)) {
+      if (!number.has_value() || !TakeFromRun(&run, &tag, &key, &value, &buffer)) {
         return BadRowError(rows->value().size(), layout_);
       }
       Group* group = table->FindOrAddStored(tag, key);
