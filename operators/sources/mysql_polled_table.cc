@@ -36,6 +36,9 @@ bool ParseId(std::string_view text, int64_t* id) {
   return parsed.ec == std::errc() && parsed.ptr == end;
 }
 
+// In SelectSql's statements the bare name may also be one of their results.
+std::string Qualified(std::string_view column) { return "t." + QuoteMySqlName(column); }
+
 // The zero date comes before all others.
 int64_t ParseTime(std::string_view text) { return ParseTimestamp(text).value_or(INT64_MIN); }
 
@@ -99,7 +102,7 @@ absl::Status MySqlPolledTable::Explain(absl::Status failure) {
 std::string MySqlPolledTable::SelectSql(const std::string& first_columns) const {
   std::string sql = "SELECT " + first_columns;
   for (const MySqlPolledColumn& column : shape_.columns) sql += ", " + column.sql;
-  sql += fmt::format(" FROM {}.{}", QuoteMySqlName(options_.server.database),
+  sql += fmt::format(" FROM {}.{} AS t", QuoteMySqlName(options_.server.database),
                      QuoteMySqlName(polling_.table));
   if (!shape_.index.empty()) sql += fmt::format(" FORCE INDEX ({})", shape_.index);
   return sql;
@@ -171,7 +174,7 @@ absl::StatusOr<bool> MySqlPolledTable::PollIds(std::optional<int64_t> after, con
 
 absl::StatusOr<bool> MySqlPolledTable::ReadIds(std::optional<int64_t> after, const Budget& budget,
                                                PolledRows* rows, std::vector<Gap>* gaps) {
-  const std::string id = QuoteMySqlName(shape_.key[0].name);
+  const std::string id = Qualified(shape_.key[0].name);
   const std::string where = after.has_value() ? fmt::format(" WHERE {} > {}", id, *after) : "";
   const auto columns = connection_->StartRows(
       fmt::format("{}{} ORDER BY {} LIMIT {}", SelectSql(id), where, id, budget.rows));
@@ -300,17 +303,17 @@ absl::StatusOr<bool> MySqlPolledTable::PollTimes(const SeenRows& seen, const Bud
   if (connection_ == nullptr || connection_->lost()) {
     if (absl::Status status = Open(); !status.ok()) return status;
   }
-  const std::string time = QuoteMySqlName(polling_.timestamp_column);
+  const std::string time = Qualified(polling_.timestamp_column);
   const std::vector<MySqlKeyColumn>& key = shape_.key;
   std::string order = time;
-  for (const MySqlKeyColumn& column : key) order += ", " + QuoteMySqlName(column.name);
+  for (const MySqlKeyColumn& column : key) order += ", " + Qualified(column.name);
   std::string where = time + " IS NOT NULL";
   if (place->time.has_value()) where = fmt::format("{} >= {}", time, TimeLiteral(*place->time));
   if (place->time.has_value() && !place->key.empty()) {
     where += fmt::format(" AND ({} > {}", time, TimeLiteral(*place->time));
     std::string equal;
     for (size_t i = 0; i < key.size(); ++i) {
-      const std::string name = QuoteMySqlName(key[i].name);
+      const std::string name = Qualified(key[i].name);
       const std::string literal = key[i].LiteralOf(place->key[i]);
       where += fmt::format(" OR ({}{} > {})", equal, name, literal);
       equal += fmt::format("{} = {} AND ", name, literal);

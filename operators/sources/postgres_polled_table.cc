@@ -18,6 +18,9 @@ namespace {
 constexpr size_t kCopyHeaderBytes = 19;
 constexpr std::chrono::milliseconds kWritersPoll(10);
 
+// In SelectSql's statements the bare name may also be one of their results.
+std::string Qualified(std::string_view column) { return "t." + QuotePostgresName(column); }
+
 // Splits a row of COPY's binary format; false at the trailer, or if it is none with so many values.
 bool SplitRow(std::string_view data, std::vector<std::string_view>* values) {
   const auto take_number = [&data](int bytes) {
@@ -97,7 +100,7 @@ absl::Status PostgresPolledTable::Explain(absl::Status failure) {
 std::string PostgresPolledTable::SelectSql(const std::string& first_columns) const {
   std::string sql = "SELECT " + first_columns;
   for (const PostgresPolledColumn& column : shape_.columns) sql += ", " + column.sql;
-  return sql + " FROM " + shape_.table;
+  return sql + " FROM " + shape_.table + " AS t";
 }
 
 // Calls on_row() for each row, whose values are then in `values_`, until it says false, which costs
@@ -151,7 +154,7 @@ absl::StatusOr<bool> PostgresPolledTable::PollIds(std::optional<int64_t> after,
   const absl::StatusOr<bool> settled = IsSettled(after);
   if (!settled.ok()) return settled.status();
   if (!*settled) return false;
-  const std::string id = QuotePostgresName(shape_.key[0].name);
+  const std::string id = Qualified(shape_.key[0].name);
   const std::string from = after.has_value() ? fmt::format("{} > {} AND ", id, *after) : "";
   const absl::StatusOr<size_t> read =
       Copy(fmt::format("{} WHERE {}{} <= {} ORDER BY {} LIMIT {}", SelectSql(id + "::int8"), from,
@@ -242,12 +245,12 @@ absl::StatusOr<bool> PostgresPolledTable::PollTimes(const SeenRows& seen, const 
                                                     TimePlace* place, PolledRows* rows) {
   if (absl::Status status = Ready(); !status.ok()) return status;
   const std::string type = shape_.time_has_zone ? "timestamptz" : "timestamp";
-  const std::string time = QuotePostgresName(polling_.timestamp_column);
+  const std::string time = Qualified(polling_.timestamp_column);
   const std::vector<PostgresKeyColumn>& key = shape_.key;
   std::string order = time;
   std::string first = fmt::format("{}::{}", time, type);
   for (const PostgresKeyColumn& column : key) {
-    const std::string name = QuotePostgresName(column.name);
+    const std::string name = Qualified(column.name);
     order += ", " + name;
     first += fmt::format(", {}::text", name);
   }
