@@ -85,7 +85,11 @@ std::vector<Flag> MakeFlags() {
        output},
       {"sink-brokers", "HOST:PORT,...",
        "kafka: brokers of that topic (default: those of --brokers)", output},
-      {"sink-format", "json|avro", "kafka: how values are written (json; avro is not there yet)",
+      {"sink-format", "json|avro", "kafka: how values are written (default json)", output},
+      {"sink-avro-schema", "FILE", "kafka, avro: the schema of what is written", output},
+      {"sink-avro-id", "N",
+       "kafka, avro: that schema's id, put before each value as Confluent's clients do (default: "
+       "the bare datum)",
        output},
       {"num-rows", "N", "console: rows shown of a batch (default 20)", output},
       {"truncate", "N|false", "console: longest cell (default 20); false: cells are not cut",

@@ -186,6 +186,33 @@ absl::StatusOr<std::string> MySqlPassword(const Environment& environment) {
   return password;
 }
 
+// How a row becomes a value: Avro is raw, or with an id framed as Confluent's clients do.
+void ReadSinkFormat(const Config& config, ConfigReader* reader, FormatSpec* format) {
+  size_t choice = 0;
+  reader->OneOf("sink-format", {"json", "avro"}, &choice);
+  const Setting* const schema = config.Find("sink-avro-schema");
+  const Setting* const id = config.Find("sink-avro-id");
+  if (choice == 0) {
+    const Setting* const unused = schema != nullptr ? schema : id;
+    if (unused != nullptr) reader->Fail(*unused, "is for Avro; add --sink-format avro");
+    return;
+  }
+  if (schema == nullptr) {
+    return reader->Fail(*config.Find("sink-format"),
+                        "Avro needs the schema of what is written; add --sink-avro-schema FILE");
+  }
+  absl::StatusOr<std::string> text = ReadAvroSchemaFile(schema->value);
+  if (!text.ok()) return reader->Fail(*schema, std::string(text.status().message()));
+  AvroOptions avro{.writer_schema = *std::move(text)};
+  if (id != nullptr) {
+    int64_t number = 0;
+    reader->Integer("sink-avro-id", 0, UINT32_MAX, &number);
+    avro.framing = AvroFraming::kConfluent;
+    avro.written_schema_id = static_cast<uint32_t>(number);
+  }
+  *format = Avro({}, std::move(avro));
+}
+
 // The topic is the sink's own; brokers and client options are the source's unless the flags say
 // otherwise.
 void ReadKafkaSink(const Config& config, const Setting& target, ConfigReader* reader,
@@ -202,10 +229,7 @@ void ReadKafkaSink(const Config& config, const Setting& target, ConfigReader* re
     return reader->Fail(*own, "the embedded broker forgets results; name a real one as HOST:PORT");
   kafka->brokers = own != nullptr ? own->value : config.Find("brokers")->value;
   kafka->properties = ClientProperties(config);
-  size_t format = 0;
-  reader->OneOf("sink-format", {"json", "avro"}, &format);
-  if (format == 1)
-    reader->Fail(*config.Find("sink-format"), "Avro is not there yet; this version writes JSON");
+  ReadSinkFormat(config, reader, &kafka->format);
   options->output = KafkaOutput(*std::move(kafka));
 }
 

@@ -303,6 +303,28 @@ TEST_F(ConfigTest, KafkaSink) {
   EXPECT_THAT(Problem({"--sink", "kafak:t"}), HasSubstr("did you mean kafka?"));
 }
 
+TEST_F(ConfigTest, KafkaSinkInAvro) {
+  const std::string schema =
+      File(R"({"type":"record","name":"R","fields":[{"name":"id","type":"long"}]})", "r.avsc");
+  const auto problem = [&](std::vector<std::string> flags) {
+    flags.insert(flags.begin(), {"--sink", "kafka:t", "--brokers", "localhost:1"});
+    return Problem(flags);
+  };
+  EXPECT_EQ(problem({"--sink-format", "avro", "--sink-avro-schema", schema}), "");
+  EXPECT_EQ(problem({"--sink-format", "avro", "--sink-avro-schema", schema, "--sink-avro-id", "7"}),
+            "");
+  EXPECT_THAT(problem({"--sink-format", "avro"}),
+              AllOf(StartsWith("--sink-format: "), HasSubstr("--sink-avro-schema FILE")));
+  EXPECT_THAT(problem({"--sink-avro-schema", schema}),
+              AllOf(StartsWith("--sink-avro-schema: "), HasSubstr("--sink-format avro")));
+  EXPECT_THAT(problem({"--sink-avro-id", "7"}), StartsWith("--sink-avro-id: "));
+  EXPECT_THAT(problem({"--sink-format", "avro", "--sink-avro-schema", dir_.Path("none.avsc")}),
+              AllOf(StartsWith("--sink-avro-schema: "), HasSubstr("none.avsc")));
+  EXPECT_THAT(
+      problem({"--sink-format", "avro", "--sink-avro-schema", schema, "--sink-avro-id", "-1"}),
+      StartsWith("--sink-avro-id: "));
+}
+
 TEST_F(ConfigTest, WhatAMemorySinkForgetsItsCheckpointForgetsToo) {
   EXPECT_EQ(Options({"--sink", "memory"}).checkpoint.description, "in memory");
   EXPECT_EQ(Options({"--sink", "memory", "--checkpoint", "here"}).checkpoint.description, "here");
