@@ -137,13 +137,24 @@ absl::Status KafkaSink::WriteMarker(const SinkMarker& marker) {
         fmt::format("a marker of query {}, sink {} was given to query {}, sink {}", marker.query_id,
                     marker.sink, context_.query_id, context_.sink));
   }
-  absl::Status status = Ready();
+  const absl::Status status = Ready();
   if (!status.ok()) return status;
   const absl::StatusOr<bool> holds =
       HoldsBatch(held_, {marker.batch_id, marker.epoch, marker.plan_hash}, description());
   if (!holds.ok()) return holds.status();
   if (*holds) return absl::OkStatus();
-  status = transactions_->Begin();
+  return PutMarker(marker);
+}
+
+absl::Status KafkaSink::KeepMarker() {
+  const absl::Status status = Ready();
+  if (!status.ok() || !held_) return status;
+  return PutMarker(SinkMarker(*held_));
+}
+
+// A transaction of the marker alone.
+absl::Status KafkaSink::PutMarker(const SinkMarker& marker) {
+  absl::Status status = transactions_->Begin();
   if (status.ok()) status = transactions_->Commit({marker.batch_id + 1, MarkerText(marker)});
   if (!status.ok()) return transactions_->Abort(status);
   held_ = marker;

@@ -29,9 +29,9 @@ namespace tidemark {
 /// later batch: after a rewind; its rows are then in the topic a second time); a sink without a
 /// marker takes none: WriteMarker first. A failed Commit leaves an aborted transaction or none, or,
 /// when the answer was lost, what the next Commit of the same batch finds out; so does a kill at
-/// any moment. Brokers forget the marker a week after the last batch (offsets.retention.minutes),
-/// and with the topic. Only one instance writes: Open fences an earlier one, which then fails with
-/// FailedPrecondition for good. So is Cancel.
+/// any moment. Brokers forget the marker a week after the last batch or KeepMarker
+/// (offsets.retention.minutes), and with the topic. Only one instance writes: Open fences an
+/// earlier one, which then fails with FailedPrecondition for good. So is Cancel.
 ///
 /// InvalidArgument: wrong options, a null key that is not allowed, a record that the topic does not
 /// take; NotFound: no such topic.
@@ -45,6 +45,7 @@ class KafkaSink final : public Sink {
   absl::Status Open(const SinkContext& context) override;
   absl::StatusOr<std::optional<SinkMarker>> ReadMarker() override;
   absl::Status WriteMarker(const SinkMarker& marker) override;
+  absl::Status KeepMarker() override;
   absl::StatusOr<SinkMarker> Commit(const SinkBatch& batch, RowStream& rows) override;
   void Cancel() override;
   int64_t TakeSkippedRows() override;
@@ -59,6 +60,7 @@ class KafkaSink final : public Sink {
 
   absl::Status PlanColumns(const SinkContext& context);
   absl::Status Ready();
+  absl::Status PutMarker(const SinkMarker& marker);
   absl::Status CheckFollows(const SinkBatch& batch) const;
   absl::Status CommitRows(const SinkBatch& batch, RowStream& rows);
   absl::Status WriteRows(RowStream& rows);

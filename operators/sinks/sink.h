@@ -102,6 +102,9 @@ class Sink {
     (void)marker;
     return absl::OkStatus();
   }
+  /// For markers that their server forgets after a time (Kafka, a week): writes the one that is held
+  /// again. To be called about once a day while no batch runs.
+  virtual absl::Status KeepMarker() { return absl::OkStatus(); }
   /// Writes the batch with its marker, atomically. If the sink already holds this batch of this
   /// epoch and plan, it writes nothing and answers OK with what it holds.
   virtual absl::StatusOr<SinkMarker> Commit(const SinkBatch& batch, RowStream& rows) = 0;

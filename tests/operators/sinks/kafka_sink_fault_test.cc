@@ -194,7 +194,9 @@ TEST_F(KafkaSinkFaultTest, ABrokerThatIsAwayForAWhile) {
   ASSERT_TRUE(OpenNew(sink, Context(Ids(), {"id"})).ok());
   bool killed = false;
   HookStream rows({Rows(0, 2'000), Rows(2'000, 2'000)}, [&](size_t at) {
-    if (at == 1 && !std::exchange(killed, true)) ASSERT_TRUE(server_->Kill().ok());
+    if (at == 1 && !std::exchange(killed, true)) {
+      ASSERT_TRUE(server_->Kill().ok());
+    }
   });
   for (int i = 0; i < 2; ++i) {
     absl::Status status;
@@ -276,7 +278,9 @@ TEST_F(KafkaSinkFaultTest, ATopicThatIsDeletedInTheMiddleOfABatch) {
   ASSERT_TRUE(OpenNew(sink, Context(Ids(), {"id"})).ok());
   bool deleted = false;
   HookStream rows({Rows(0, 2'000), Rows(2'000, 2'000)}, [&](size_t at) {
-    if (at == 1 && !std::exchange(deleted, true)) ASSERT_TRUE(server_->DeleteTopic(topic_).ok());
+    if (at == 1 && !std::exchange(deleted, true)) {
+      ASSERT_TRUE(server_->DeleteTopic(topic_).ok());
+    }
   });
   absl::Status status = sink.Commit(Batch(0), rows).status();
   EXPECT_FALSE(status.ok());

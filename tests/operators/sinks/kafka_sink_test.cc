@@ -151,7 +151,11 @@ TEST_F(KafkaSinkTest, PartitionsAreThoseOfJavaClients) {
 TEST_F(KafkaSinkTest, HiddenColumnsAndUnselectedRowsAreNotWritten) {
   CreateTopic();
   Schema schema = Schema().Int64("id");
-  schema.Add(Field{.name = "kafka_topic", .type = DataType::String(), .hidden = true});
+  Field hidden;
+  hidden.name = "kafka_topic";
+  hidden.type = DataType::String();
+  hidden.hidden = true;
+  schema.Add(hidden);
   RowBatch rows = MakeBatch(schema, {{1, "x"}, {2, "x"}, {3, "x"}});
   rows.set_selection(Selection::Rows({1}));
   KafkaSink sink(Options());
@@ -364,6 +368,30 @@ TEST_F(KafkaSinkTest, AGroupThatSomebodyElseCommits) {
   const absl::Status status = sink.Open(Context(IdAndText()));
   EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
   EXPECT_THAT(Message(status), AllOf(HasSubstr(Group()), HasSubstr("offset 12")));
+}
+
+TEST_F(KafkaSinkTest, AKeptMarkerIsWrittenAgain) {
+  CreateTopic();
+  const SinkContext context = Context(IdAndText());
+  KafkaSink sink(Options());
+  ASSERT_TRUE(sink.Open(context).ok());
+  EXPECT_TRUE(sink.KeepMarker().ok()) << "there is none yet";
+  EXPECT_EQ(*server_->CommittedOffset(Group(), topic_, 0), std::nullopt);
+  ASSERT_TRUE(sink.WriteMarker(MarkerFor(context, -1)).ok());
+  const auto marker = Commit(sink, Batch(0), {Rows(0, 2)});
+  ASSERT_TRUE(marker.ok()) << marker.status();
+  // As if the broker had forgotten it.
+  auto client = KafkaClient::Make({.brokers = server_->brokers()}, Group(),
+                                  {.fixed = {{"group.id", Group()}}});
+  ASSERT_TRUE(client.ok()) << client.status();
+  ASSERT_TRUE((*client)->Commit({{topic_, 0, 12}}).ok());
+  client->reset();  // waits for it
+  ASSERT_TRUE(sink.KeepMarker().ok());
+  KafkaSink next(Options());
+  ASSERT_TRUE(next.Open(context).ok());
+  EXPECT_EQ(**next.ReadMarker(), *marker);
+  EXPECT_TRUE(absl::IsFailedPrecondition(sink.KeepMarker())) << "fenced";
+  Records(2);
 }
 
 // ---- Failures
