@@ -74,14 +74,16 @@ absl::Status ReadEnvironment(const Environment& environment, Config* config) {
   return absl::OkStatus();
 }
 
-absl::Status ReadFile(const JobDefinition& definition, Config* config) {
+absl::Status ReadFile(const JobDefinition& definition, const Environment& environment,
+                      Config* config) {
   const Setting* file = config->Find("config");
   const Setting* profile = config->Find("profile");
   if (file == nullptr && profile == nullptr) return absl::OkStatus();
   const std::string path =
       file != nullptr ? file->value
                       : fmt::format("examples/{}/{}.yaml", definition.name, definition.name);
-  absl::StatusOr<Config> read = ReadConfigFile(path, profile == nullptr ? "" : profile->value);
+  absl::StatusOr<Config> read =
+      ReadConfigFile(path, profile == nullptr ? "" : profile->value, environment);
   if (!read.ok()) {
     const Setting* named = file != nullptr ? file : profile;
     if (!absl::IsNotFound(read.status())) return read.status();
@@ -149,7 +151,7 @@ absl::StatusOr<Config> LoadConfig(int argc, const char* const* argv,
   if (absl::Status status = ReadFlags(argc, argv, &config); !status.ok()) return status;
   if (config.Find("help") != nullptr || config.Find("version") != nullptr) return config;
   if (absl::Status status = ReadEnvironment(environment, &config); !status.ok()) return status;
-  if (absl::Status status = ReadFile(definition, &config); !status.ok()) return status;
+  if (absl::Status status = ReadFile(definition, environment, &config); !status.ok()) return status;
   for (const auto& [flag, value] : definition.defaults) {
     config.settings.emplace(
         flag, Setting{value, fmt::format("the default of --{} in {}", flag, definition.name)});

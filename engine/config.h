@@ -50,8 +50,10 @@ absl::StatusOr<Config> LoadConfig(int argc, const char* const* argv,
                                   const JobDefinition& definition, const Environment& environment);
 
 /// The same for values the config file holds, by flag; called by LoadConfig. `profile` may be
-/// empty.
-absl::StatusOr<Config> ReadConfigFile(const std::string& path, const std::string& profile);
+/// empty. In every value `${env:NAME}` stands for that environment variable and `${file:PATH}` for
+/// the first line of that file.
+absl::StatusOr<Config> ReadConfigFile(const std::string& path, const std::string& profile,
+                                      const Environment& environment);
 
 /// `no such flag; did you mean --window?`: the end of a message about `word`, which is none of
 /// `known`. Without a near one it lists `known`, if they are few.

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <optional>
 #include <set>
 #include <sstream>
 #include <utility>
@@ -42,7 +43,8 @@ std::string_view Shape(const YAML::Node& node) {
 // Reads one file. What is wrong is said with its line.
 class ConfigFile {
  public:
-  explicit ConfigFile(std::string path) : path_(std::move(path)) {}
+  ConfigFile(std::string path, const Environment& environment)
+      : path_(std::move(path)), environment_(environment) {}
 
   absl::StatusOr<Config> Read(const std::string& text, const std::string& profile) {
     const YAML::Node root = YAML::Load(text);
@@ -128,9 +130,52 @@ class ConfigFile {
       return Wrong(value,
                    fmt::format("{} must be one value ({}), not {}", key, flag.value, Shape(value)));
     }
+    absl::StatusOr<std::string> text = Expand(value);
+    if (!text.ok()) return text.status();
+    if (flag.kind == Flag::Kind::kSecret && value.Scalar().find("${") == std::string::npos) {
+      return Wrong(value, fmt::format("{} does not belong into a file that is copied and shown; "
+                                      "write {}: ${{env:NAME}} or {}: ${{file:PATH}}",
+                                      key, key, key));
+    }
     config->settings.emplace(flag.name,
-                             Setting{value.Scalar(), fmt::format("{}: {}", At(value), key)});
+                             Setting{*std::move(text), fmt::format("{}: {}", At(value), key)});
     return absl::OkStatus();
+  }
+
+  // `${env:NAME}` and `${file:PATH}` anywhere in a value. A profile that is not chosen may name
+  // what this machine does not have: its values are never looked up.
+  absl::StatusOr<std::string> Expand(const YAML::Node& value) const {
+    std::string text = value.Scalar();
+    size_t from = 0;
+    while ((from = text.find("${", from)) != std::string::npos) {
+      const size_t end = text.find('}', from);
+      const std::string inside =
+          end == std::string::npos ? "" : text.substr(from + 2, end - from - 2);
+      const size_t colon = std::min(inside.find(':'), inside.size());
+      const std::string kind = inside.substr(0, colon);
+      if (colon + 1 >= inside.size() || (kind != "env" && kind != "file")) {
+        return Wrong(value, "'${' begins ${env:NAME} or ${file:PATH}; neither stands here");
+      }
+      const std::string name = inside.substr(colon + 1);
+      std::optional<std::string> found = kind == "env" ? environment_(name) : FirstLine(name);
+      if (!look_up_) found = "";
+      if (!found.has_value()) {
+        return Wrong(value, kind == "env"
+                                ? fmt::format("the environment variable {} is not set", name)
+                                : fmt::format("the file {} cannot be read, or is empty", name));
+      }
+      text.replace(from, end + 1 - from, *found);
+      from += found->size();
+    }
+    return text;
+  }
+
+  static std::optional<std::string> FirstLine(const std::string& path) {
+    std::ifstream file(path, std::ios::binary);
+    std::string line;
+    if (!file || !std::getline(file, line)) return std::nullopt;
+    if (line.ends_with('\r')) line.pop_back();
+    return line;
   }
 
   absl::Status ReadPairs(const Flag& flag, const YAML::Node& map, Config* config) const {
@@ -142,7 +187,9 @@ class ConfigFile {
         return Wrong(entry.second, fmt::format("{}.{} must be one value, not {}", what, name,
                                                Shape(entry.second)));
       }
-      Setting setting{entry.second.Scalar(), fmt::format("{}: {}", At(entry.second), what)};
+      absl::StatusOr<std::string> text = Expand(entry.second);
+      if (!text.ok()) return text.status();
+      Setting setting{*std::move(text), fmt::format("{}: {}", At(entry.second), what)};
       if (flag.name == "kafka") {
         if (name.starts_with("kafka.")) name = name.substr(6);
         config->kafka.emplace(std::move(name), std::move(setting));
@@ -155,12 +202,13 @@ class ConfigFile {
 
   // Every profile is checked, also those that are not chosen.
   absl::Status ReadProfiles(const YAML::Node& profiles, const std::string& profile,
-                            std::vector<std::string>* names, Config* chosen) const {
+                            std::vector<std::string>* names, Config* chosen) {
     if (!profiles.IsDefined() || profiles.IsNull()) return absl::OkStatus();
     if (absl::Status status = CheckMap(profiles, "profiles"); !status.ok()) return status;
     for (const auto& entry : profiles) {
       names->push_back(entry.first.Scalar());
       Config config;
+      look_up_ = names->back() == profile;
       if (!entry.second.IsNull()) {
         if (absl::Status status = ReadKeys(entry.second, /*in_profile=*/true, &config);
             !status.ok())
@@ -172,11 +220,14 @@ class ConfigFile {
   }
 
   const std::string path_;
+  const Environment& environment_;
+  bool look_up_ = true;
 };
 
 }  // namespace
 
-absl::StatusOr<Config> ReadConfigFile(const std::string& path, const std::string& profile) {
+absl::StatusOr<Config> ReadConfigFile(const std::string& path, const std::string& profile,
+                                      const Environment& environment) {
   std::ifstream file(path, std::ios::binary);
   // A folder opens, and fails to be read.
   if (file) file.peek();
@@ -191,7 +242,7 @@ absl::StatusOr<Config> ReadConfigFile(const std::string& path, const std::string
         fmt::format("{}: the file is larger than {} bytes", path, kMaxFileBytes));
   }
   try {
-    return ConfigFile(path).Read(text.str(), profile);
+    return ConfigFile(path, environment).Read(text.str(), profile);
   } catch (const YAML::Exception& error) {
     return absl::InvalidArgumentError(
         fmt::format("{}:{}: this is not YAML: {}", path, error.mark.line + 1, error.msg));

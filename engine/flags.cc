@@ -31,9 +31,26 @@ std::vector<Flag> MakeFlags() {
        input},
       {"embedded-rows", "N", "embedded: rows that each run adds (default 200000)", input},
       {"seed", "S", "embedded: another seed makes other rows (default 1)", input},
+      {"source", "mysql://USER@HOST:PORT/DB/TABLE|postgres://...",
+       "jobs that poll a table: which one", input},
+      {"source-password", "",
+       "its password; else TIDEMARK_MYSQL_PASSWORD or "
+       "TIDEMARK_POSTGRES_PASSWORD, or the file that one of these with _FILE names",
+       input, Kind::kSecret},
+      {"poll-interval", "D", "time between two polls of the table (default 1s)", input},
+      {"look-back", "D",
+       "tables polled by time: how long after its time a row may be committed (default 10 minutes)",
+       input},
+      {"offset-table", "TABLE", "a table that shows people how far the job has read", input},
+      {"offset-file", "FILE", "a file that shows the same, replaced as a whole", input},
       {"topic", "T", "topic to read, instead of the pipeline's", input},
-      {"format", "json|avro", "how records are written (json; avro is not there yet)", input},
-      {"avro-schema", "FILE", "the writer's schema (avro is not there yet)", input},
+      {"format", "json|avro", "how records are written (default: as the pipeline says)", input},
+      {"avro-schema", "FILE", "avro, bare records: the schema they were written with", input},
+      {"avro-schemas", "DIR", "avro, records with a schema id: a folder with ID.avsc", input},
+      {"avro-registry", "URL", "avro, records with a schema id: a registry that is asked for it",
+       input},
+      {"avro-registry-user", "NAME", "user of that registry", input},
+      {"avro-registry-password", "", "and the password", input, Kind::kSecret},
       {"starting-offsets", "earliest|latest|JSON",
        "where a new query begins: default latest, embedded: earliest; per partition as "
        "{\"topic\":{\"0\":23,\"1\":-2}}, where "
@@ -91,6 +108,11 @@ std::vector<Flag> MakeFlags() {
        "kafka, avro: that schema's id, put before each value as Confluent's clients do (default: "
        "the bare datum)",
        output},
+      {"sink-password", "",
+       "mysql: the password; else TIDEMARK_MYSQL_PASSWORD, or the file "
+       "TIDEMARK_MYSQL_PASSWORD_FILE "
+       "names",
+       output, Kind::kSecret},
       {"num-rows", "N", "console: rows shown of a batch (default 20)", output},
       {"truncate", "N|false", "console: longest cell (default 20); false: cells are not cut",
        output},
@@ -114,7 +136,9 @@ std::vector<Flag> MakeFlags() {
 
 std::vector<std::string> DashedNames() {
   std::vector<std::string> names;
-  for (const Flag& flag : AllFlags()) names.push_back("--" + flag.name);
+  for (const Flag& flag : AllFlags()) {
+    if (flag.kind != Kind::kSecret) names.push_back("--" + flag.name);
+  }
   return names;
 }
 
@@ -143,6 +167,15 @@ std::string HelpEntry(const std::string& left, std::string_view text) {
   return out + "\n";
 }
 
+// Passwords are asked for nowhere on the command line; who tries is told where they go.
+absl::Status SecretArgument(const Flag& flag) {
+  return absl::InvalidArgumentError(fmt::format(
+      "--{}: a password on the command line is seen by everybody on the machine; set {} "
+      "in the environment, or '{}: ${{env:NAME}}' or '{}: ${{file:PATH}}' in the config "
+      "file",
+      flag.name, EnvironmentName(flag), ConfigKey(flag), ConfigKey(flag)));
+}
+
 absl::Status UnknownArgument(const std::string& argument) {
   if (!argument.starts_with("-")) {
     return absl::InvalidArgumentError(
@@ -151,6 +184,8 @@ absl::Status UnknownArgument(const std::string& argument) {
                     argument));
   }
   const std::string name = argument.substr(0, argument.find('='));
+  const Flag* flag = name.starts_with("--") ? FindFlag(name.substr(2)) : nullptr;
+  if (flag != nullptr && flag->kind == Kind::kSecret) return SecretArgument(*flag);
   return absl::InvalidArgumentError(
       fmt::format("{}: there is no such flag{}", name, DidYouMean(name, DashedNames())));
 }
@@ -190,6 +225,7 @@ absl::StatusOr<std::map<std::string, std::vector<std::string>>> ParseCommandLine
   app.set_help_flag();
   app.allow_extras();
   for (const Flag& flag : AllFlags()) {
+    if (flag.kind == Flag::Kind::kSecret) continue;
     const auto keep = [&given, name = flag.name](const CLI::results_t& results) {
       given[name] = results;
       return true;
@@ -217,6 +253,7 @@ absl::StatusOr<std::map<std::string, std::vector<std::string>>> ParseCommandLine
   if (const std::vector<std::string> extras = app.remaining(); !extras.empty())
     return UnknownArgument(extras.front());
   for (const Flag& flag : AllFlags()) {
+    if (flag.kind == Flag::Kind::kSecret) continue;
     const size_t count = app.count("--" + flag.name);
     if (count > 1 && flag.kind != Flag::Kind::kPairs) {
       return absl::InvalidArgumentError(
@@ -233,7 +270,9 @@ std::string HelpText(const JobDefinition& definition) {
   std::string group;
   for (const Flag& flag : AllFlags()) {
     if (flag.group != group) text += fmt::format("\n{}:\n", group = flag.group);
-    std::string left = flag.name == "help" ? "  -h, --help" : "  --" + flag.name;
+    std::string left = flag.name == "help"          ? "  -h, --help"
+                       : flag.kind == Kind::kSecret ? "  " + EnvironmentName(flag)
+                                                    : "  --" + flag.name;
     if (!flag.value.empty()) left += " " + flag.value;
     text += HelpEntry(left, flag.help);
   }

@@ -15,8 +15,9 @@ namespace tidemark {
 /// capitals behind `TIDEMARK_` an environment variable.
 struct Flag {
   /// kSwitch: no value; kPairs: NAME=VALUE, may be repeated (a map in the config file); the others:
-  /// one value.
-  enum class Kind { kText, kSwitch, kPairs };
+  /// one value. kSecret: never on the command line, where everybody sees it, and in the config file
+  /// only as `${env:NAME}` or `${file:PATH}`.
+  enum class Kind { kText, kSwitch, kPairs, kSecret };
   std::string name;   ///< without dashes
   std::string value;  ///< how --help names the value
   std::string help;

@@ -9,21 +9,15 @@
 #include <utility>
 
 #include "tidemark/engine/connectors.h"
+#include "tidemark/engine/job_connectors.h"
+#include "tidemark/operators/formats/avro_options.h"
 #include "tidemark/operators/rows/schema.h"
-#include "tidemark/operators/sinks/files_address.h"
 
 namespace tidemark {
 namespace {
 
 constexpr size_t kLeastMemory = size_t{32} << 20;
 constexpr int64_t kMostThreads = 1024;
-// Of an embedded run's rows in a batch, so that a demo shows its windows move.
-constexpr int64_t kEmbeddedBatches = 10;
-
-bool IsEmbedded(const Config& config) {
-  const Setting* brokers = config.Find("brokers");
-  return brokers == nullptr || brokers->value == "embedded";
-}
 
 // The node that `flag` changes, if it was given; the reader keeps what is wrong with the pipeline.
 template <typename Node>
@@ -60,15 +54,47 @@ void ReadTrigger(const Config& config, Plan* plan, ConfigReader* reader) {
   }
 }
 
+// The columns are the pipeline's; how they are written is said here.
 void ReadFormat(const Config& config, Plan* plan, ConfigReader* reader) {
-  if (const Setting* schema = config.Find("avro-schema")) {
-    reader->Fail(*schema, "Avro is not there yet; this version reads JSON only, leave it out");
-  }
-  if (Target<DecodeNode>(config, "format", plan, reader) == nullptr) return;
   size_t format = 0;
   reader->OneOf("format", {"json", "avro"}, &format);
-  if (format == 1)
-    reader->Fail(*config.Find("format"), "Avro is not there yet; this version reads JSON only");
+  std::string schema_file;
+  reader->Text("avro-schema", &schema_file);
+  AvroOptions avro;
+  if (!schema_file.empty()) {
+    absl::StatusOr<std::string> schema = ReadAvroSchemaFile(schema_file);
+    if (!schema.ok()) {
+      return reader->Fail(*config.Find("avro-schema"), std::string(schema.status().message()));
+    }
+    avro.writer_schema = *std::move(schema);
+  }
+  reader->Text("avro-schemas", &avro.schema_folder);
+  reader->Text("avro-registry", &avro.registry_url);
+  for (const char* flag : {"avro-schema", "avro-schemas", "avro-registry"}) {
+    if (format == 0 && config.Find(flag) != nullptr)
+      return reader->Fail(*config.Find(flag), "is for --format avro only; give both");
+  }
+  DecodeNode* decode = Target<DecodeNode>(config, "format", plan, reader);
+  if (decode == nullptr) return;
+  const bool framed = !avro.schema_folder.empty() || !avro.registry_url.empty();
+  if (format == 1 && framed == !schema_file.empty()) {
+    return reader->Fail(
+        *config.Find("format"),
+        "avro needs its schemas, from one place: --avro-schema FILE for bare records, or for "
+        "records "
+        "with a schema id --avro-schemas DIR (with ID.avsc) or --avro-registry URL");
+  }
+  if (framed) {
+    avro.framing = AvroFraming::kConfluent;
+    if (const Setting* user = config.Find("avro-registry-user")) avro.registry_user = user->value;
+    if (const Setting* secret = config.Find("avro-registry-password"))
+      avro.registry_password = secret->value;
+  }
+  FormatSpec read =
+      format == 1 ? Avro(decode->format.schema, std::move(avro)) : Json(decode->format.schema);
+  read.max_record_bytes = decode->format.max_record_bytes;
+  read.max_depth = decode->format.max_depth;
+  decode->format = std::move(read);
 }
 
 // ---- Options
@@ -80,60 +106,13 @@ std::string CheckpointFolderOf(const Config& config, const JobDefinition& defini
   // one's.
   const Setting* sink = config.Find("sink");
   const std::string_view kind = sink != nullptr && sink->value == "memory" ? "-memory"
-                                : IsEmbedded(config)                       ? "-embedded"
+                                : IsEmbedded(config, definition)           ? "-embedded"
                                                                            : "";
   return fmt::format("./checkpoints/{}{}", definition.name, kind);
 }
 
-std::map<std::string, std::string> ClientProperties(const Config& config) {
-  std::map<std::string, std::string> properties;
-  for (const auto& [key, setting] : config.kafka) properties[key] = setting.value;
-  return properties;
-}
-
-void ReadInput(const Config& config, const JobDefinition& definition, ConfigReader* reader,
-               QueryOptions* options) {
-  std::string starting_offsets = IsEmbedded(config) ? "earliest" : "latest";
-  reader->Text("starting-offsets", &starting_offsets);
-  if (absl::StatusOr<StartingPosition> position = ParseStartingOffsets(starting_offsets);
-      !position.ok()) {
-    reader->Fail(*config.Find("starting-offsets"), std::string(position.status().message()));
-  }
-  int64_t rows = 200'000;
-  reader->Integer("embedded-rows", 1, int64_t{1} << 40, &rows);
-  uint64_t seed = 1;
-  reader->Unsigned("seed", &seed);
-  if (IsEmbedded(config)) {
-    if (definition.generator == nullptr) {
-      const Setting* brokers = config.Find("brokers");
-      return reader->Fail(
-          brokers == nullptr ? Setting{"", "--brokers"} : *brokers,
-          fmt::format(
-              "the job {} has no generator for the embedded broker; name a real one with --brokers "
-              "HOST:PORT",
-              definition.name));
-    }
-    options->max_offsets_per_trigger = std::max<int64_t>(1, rows / kEmbeddedBatches);
-    EmbeddedKafkaOptions embedded;
-    embedded.generator = definition.generator;
-    embedded.seed = seed;
-    embedded.rows = rows;
-    embedded.starting_offsets = starting_offsets;
-    embedded.properties = ClientProperties(config);
-    options->input = EmbeddedInput(std::move(embedded));
-  } else {
-    KafkaSourceOptions kafka;
-    reader->Text("brokers", &kafka.brokers);
-    kafka.starting_offsets = starting_offsets;
-    kafka.properties = ClientProperties(config);
-    options->input = KafkaInput(std::move(kafka));
-  }
-  reader->Integer("max-offsets-per-trigger", 1, INT64_MAX, &options->max_offsets_per_trigger);
-  reader->Bool("fail-on-data-loss", &options->fail_on_data_loss);
-}
-
-void ReadPolicies(const Config& config, const std::string& checkpoint, ConfigReader* reader,
-                  QueryOptions* options) {
+void ReadPolicies(const Config& config, const JobDefinition& definition,
+                  const std::string& checkpoint, ConfigReader* reader, QueryOptions* options) {
   size_t overflow = 0;
   reader->OneOf("on-overflow", {"fail", "null"}, &overflow);
   options->on_overflow = overflow == 0 ? OverflowPolicy::kFail : OverflowPolicy::kNull;
@@ -156,7 +135,7 @@ void ReadPolicies(const Config& config, const std::string& checkpoint, ConfigRea
   options->bad_records = static_cast<BadRecordPolicy>(found - words.begin());
   if (where.starts_with("topic=")) {
     const Setting& setting = *config.Find("bad-records");
-    if (IsEmbedded(config)) {
+    if (IsEmbedded(config, definition)) {
       return reader->Fail(
           setting,
           "a topic for dead letters needs a real broker (--brokers HOST:PORT); the embedded one "
@@ -169,122 +148,6 @@ void ReadPolicies(const Config& config, const std::string& checkpoint, ConfigRea
     return;
   }
   options->dead_letters = FileDeadLetters(where.empty() ? checkpoint + "/dead_letters" : where);
-}
-
-absl::StatusOr<std::string> MySqlPassword(const Environment& environment) {
-  if (std::optional<std::string> password = environment("TIDEMARK_MYSQL_PASSWORD"))
-    return *password;
-  const std::optional<std::string> path = environment("TIDEMARK_MYSQL_PASSWORD_FILE");
-  if (!path.has_value() || path->empty()) return "";
-  std::ifstream file(*path, std::ios::binary);
-  std::string password;
-  if (!file || !std::getline(file, password)) {
-    return absl::InvalidArgumentError(fmt::format(
-        "TIDEMARK_MYSQL_PASSWORD_FILE: the file {} cannot be read, or is empty", *path));
-  }
-  if (password.ends_with('\r')) password.pop_back();
-  return password;
-}
-
-// How a row becomes a value: Avro is raw, or with an id framed as Confluent's clients do.
-void ReadSinkFormat(const Config& config, ConfigReader* reader, FormatSpec* format) {
-  size_t choice = 0;
-  reader->OneOf("sink-format", {"json", "avro"}, &choice);
-  const Setting* const schema = config.Find("sink-avro-schema");
-  const Setting* const id = config.Find("sink-avro-id");
-  if (choice == 0) {
-    const Setting* const unused = schema != nullptr ? schema : id;
-    if (unused != nullptr) reader->Fail(*unused, "is for Avro; add --sink-format avro");
-    return;
-  }
-  if (schema == nullptr) {
-    return reader->Fail(*config.Find("sink-format"),
-                        "Avro needs the schema of what is written; add --sink-avro-schema FILE");
-  }
-  absl::StatusOr<std::string> text = ReadAvroSchemaFile(schema->value);
-  if (!text.ok()) return reader->Fail(*schema, std::string(text.status().message()));
-  AvroOptions avro{.writer_schema = *std::move(text)};
-  if (id != nullptr) {
-    int64_t number = 0;
-    reader->Integer("sink-avro-id", 0, UINT32_MAX, &number);
-    avro.framing = AvroFraming::kConfluent;
-    avro.written_schema_id = static_cast<uint32_t>(number);
-  }
-  *format = Avro({}, std::move(avro));
-}
-
-// The topic is the sink's own; brokers and client options are the source's unless the flags say
-// otherwise.
-void ReadKafkaSink(const Config& config, const Setting& target, ConfigReader* reader,
-                   QueryOptions* options) {
-  absl::StatusOr<KafkaSinkOptions> kafka = ParseKafkaTarget(target.value);
-  if (!kafka.ok()) return reader->Fail(target, std::string(kafka.status().message()));
-  const Setting* own = config.Find("sink-brokers");
-  if (own == nullptr && IsEmbedded(config)) {
-    return reader->Fail(target,
-                        "a topic for results needs a real broker, the embedded one forgets it; "
-                        "name one with --sink-brokers HOST:PORT");
-  }
-  if (own != nullptr && own->value == "embedded")
-    return reader->Fail(*own, "the embedded broker forgets results; name a real one as HOST:PORT");
-  kafka->brokers = own != nullptr ? own->value : config.Find("brokers")->value;
-  kafka->properties = ClientProperties(config);
-  ReadSinkFormat(config, reader, &kafka->format);
-  options->output = KafkaOutput(*std::move(kafka));
-}
-
-void ReadSink(const Config& config, const Environment& environment, ConfigReader* reader,
-              QueryOptions* options) {
-  ConsoleOptions console;
-  reader->Integer("num-rows", 0, INT32_MAX, &console.num_rows);
-  if (const Setting* truncate = config.Find("truncate");
-      truncate != nullptr && truncate->value == "false") {
-    console.truncate = 0;
-  } else if (truncate != nullptr && truncate->value != "true") {
-    reader->Integer("truncate", 0, INT32_MAX, &console.truncate);
-  }
-  std::string sink = "console";
-  reader->Text("sink", &sink);
-  const std::vector<std::string> words = {"console",     "memory",      "null",       "json:DIR",
-                                          "parquet:DIR", "kafka:TOPIC", "mysql://..."};
-  if (sink == "console") {
-    options->output = ConsoleOutput(console);
-  } else if (sink == "memory") {
-    options->output = MemoryOutput(std::make_shared<MemoryTable>());
-    // What it holds ends with the process; so does what belongs to it, unless told otherwise.
-    if (config.Find("checkpoint") == nullptr) {
-      options->checkpoint = CheckpointInMemory(std::make_shared<MemoryCheckpoint>());
-    }
-  } else if (sink == "null") {
-    options->output = NullOutput();
-  } else if (sink.starts_with("json:") || sink.starts_with("parquet:")) {
-    absl::StatusOr<FilesAddress> files = ParseFilesAddress(sink.substr(sink.find(':') + 1));
-    if (!files.ok()) {
-      return reader->Fail(*config.Find("sink"),
-                          fmt::format("'{}': {}", sink, std::string(files.status().message())));
-    }
-    options->output =
-        sink.starts_with("json:")
-            ? JsonFilesOutput(files->folder, {.partition_by = std::move(files->partition_by)})
-            : ParquetOutput(files->folder, {.partition_by = std::move(files->partition_by)});
-  } else if (sink.starts_with("kafka:")) {
-    ReadKafkaSink(config, *config.Find("sink"), reader, options);
-  } else if (sink.starts_with("mysql://")) {
-    absl::StatusOr<MySqlSinkOptions> mysql = ParseMySqlUrl(sink);
-    if (!mysql.ok())
-      return reader->Fail(*config.Find("sink"), std::string(mysql.status().message()));
-    absl::StatusOr<std::string> password = MySqlPassword(environment);
-    if (!password.ok()) return reader->FailWith(password.status());
-    mysql->server.password = *std::move(password);
-    options->output = MySqlOutput(*std::move(mysql));
-  } else {
-    const std::string nearest =
-        NearestName(sink.substr(0, sink.find(':')),
-                    {"console", "memory", "null", "json", "parquet", "kafka", "mysql"});
-    reader->Fail(*config.Find("sink"),
-                 fmt::format("'{}' is none of {}{}", sink, fmt::join(words, ", "),
-                             nearest.empty() ? "" : fmt::format("; did you mean {}?", nearest)));
-  }
 }
 
 }  // namespace
@@ -337,9 +200,9 @@ absl::StatusOr<QueryOptions> MakeQueryOptions(const Config& config, const JobDef
   const std::string checkpoint = CheckpointFolderOf(config, definition);
   if (checkpoint.empty()) reader.Fail(*config.Find("checkpoint"), "is empty; name a folder");
   options.checkpoint = CheckpointFolder(checkpoint);
-  ReadInput(config, definition, &reader, &options);
-  ReadPolicies(config, checkpoint, &reader, &options);
-  ReadSink(config, environment, &reader, &options);
+  ReadInput(config, definition, environment, &reader, &options);
+  ReadPolicies(config, definition, checkpoint, &reader, &options);
+  ReadOutput(config, environment, &reader, &options);
   int64_t threads = 0;
   reader.Integer("threads", 1, kMostThreads, &threads);
   options.threads = static_cast<int>(threads);

@@ -2,10 +2,12 @@
 #define TIDEMARK_ENGINE_JOB_RUNNER_H_
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "tidemark/engine/pipeline.h"
+#include "tidemark/operators/sources/polling_options.h"
 #include "tidemark/operators/sources/record_generator.h"
 
 namespace tidemark {
@@ -26,6 +28,9 @@ struct JobDefinition {
   RecordGenerator generator =
       nullptr;            ///< feeds the embedded broker; null: the job needs a real one
   std::string help = "";  ///< what the job does, in one sentence, for --help
+  /// A job that polls a table (--source mysql://... or postgres://...) instead of reading a topic:
+  /// how, unless flags say else. Its pipeline decodes Rows(...).
+  std::optional<PollingOptions> table = std::nullopt;
   std::vector<JobParameter> params = {};
   std::map<std::string, std::string> defaults =
       {};  ///< flag (`truncate`) to the value it has in this job if nothing says else

@@ -169,6 +169,7 @@ absl::Status RowPath::Process(const RawRecords& chunk, Decoder* decoder) {
   stats.bytes = static_cast<int64_t>(chunk.bytes);
   std::vector<BadRecord> bad;
   RowBatch batch = decoder->Decode(chunk, policy_ == BadRecordPolicy::kNull, &bad);
+  if (absl::Status status = decoder->status(); !status.ok()) return status;
   if (absl::Status status = RejectRecords(chunk, bad, &stats); !status.ok()) return status;
 
   ChunkStats chunk_stats;

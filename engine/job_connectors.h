@@ -1,0 +1,35 @@
+#ifndef TIDEMARK_ENGINE_JOB_CONNECTORS_H_
+#define TIDEMARK_ENGINE_JOB_CONNECTORS_H_
+
+#include <map>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "tidemark/engine/config.h"
+#include "tidemark/engine/query_options.h"
+
+namespace tidemark {
+
+// Where a job reads and writes, from its config: the parts of MakeQueryOptions that are about
+// servers and folders. What does not fit is left in the reader.
+
+/// The job's topic is inside the process: there is no broker, and no table either.
+bool IsEmbedded(const Config& config, const JobDefinition& definition);
+
+/// The properties of --kafka.
+std::map<std::string, std::string> ClientProperties(const Config& config);
+
+/// Of a server: the secret `key` of the config (`source-password`), else the variable
+/// TIDEMARK_<server>_PASSWORD, else the first line of the file that TIDEMARK_<server>_PASSWORD_FILE
+/// names, else empty. InvalidArgument: that file cannot be read.
+absl::StatusOr<std::string> PasswordOf(const Config& config, const std::string& key,
+                                       const std::string& server, const Environment& environment);
+
+void ReadInput(const Config& config, const JobDefinition& definition,
+               const Environment& environment, ConfigReader* reader, QueryOptions* options);
+void ReadOutput(const Config& config, const Environment& environment, ConfigReader* reader,
+                QueryOptions* options);
+
+}  // namespace tidemark
+
+#endif  // TIDEMARK_ENGINE_JOB_CONNECTORS_H_
