@@ -42,5 +42,121 @@ struct MariaDb {
 
 INSTANTIATE_TYPED_TEST_SUITE_P(MariaDb, PollingTest, MariaDb);
 
+class MySqlTypesTest : public PollingTest<MariaDb> {};
+
+TEST_F(MySqlTypesTest, EveryTypeArrivesExactly) {
+  ASSERT_OK(Exec(
+      "CREATE TABLE t (id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY, b TINYINT(1), bt BIT(1), "
+      "t8 TINYINT, s16 SMALLINT UNSIGNED, m MEDIUMINT, i INT, iu INT UNSIGNED, l BIGINT, "
+      "lu BIGINT UNSIGNED, f FLOAT, d DOUBLE, dc DECIMAL(38,10), dt DATE, dtm DATETIME(6), "
+      "dt0 DATETIME, ts TIMESTAMP(3) NULL, y YEAR, c CHAR(5), v VARCHAR(40) CHARACTER SET utf8mb4, "
+      "l1 VARCHAR(20) CHARACTER SET latin1, tx TEXT, e ENUM('red','green'), js JSON, "
+      "bin BINARY(3), vb VARBINARY(10), bl BLOB)"));
+  ASSERT_OK(Exec(
+      "SET time_zone='+00:00'; INSERT INTO t VALUES "
+      "(1, 1, b'1', -128, 65535, -8388608, -2147483648, 4294967295, -9223372036854775808, "
+      "9223372036854775807, 0.1, 0.1, '-1234567890123456789012345678.0123456789', '1000-01-01', "
+      "'1969-12-31 23:59:59.999999', '9999-12-31 23:59:59', '2025-01-02 10:15:22.123', 2025, 'ab "
+      "', "
+      "'\xF0\x9F\x98\x80\\'\\\\\\0', 'h\xC3\xA9', '', 'green', '{\"a\": 1}', x'0001FF', x'00', "
+      "x''),"
+      "(2, 0, b'0', 127, 0, 8388607, 2147483647, 0, 9223372036854775807, 0, 16777216, "
+      "1.7976931348623157e308, '0.0000000001', '9999-12-31', '2024-02-29 00:00:00', "
+      "'1970-01-01 00:00:00', '1970-01-01 00:00:01', 1901, '', 'x', '', 'y', 'red', '[]', "
+      "x'414243', "
+      "x'ff', x'00ff'),"
+      "(3, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, "
+      "NULL, "
+      "NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)"));
+  const Schema schema = Schema()
+                            .Int64("id")
+                            .Bool("b")
+                            .Bool("bt")
+                            .Int32("t8")
+                            .Int32("s16")
+                            .Int32("m")
+                            .Int32("i")
+                            .Int64("iu")
+                            .Int64("l")
+                            .Decimal("lu", 20, 0)
+                            .Double("f")
+                            .Double("d")
+                            .Decimal("dc", 38, 10)
+                            .Date("dt")
+                            .Timestamp("dtm")
+                            .Timestamp("dt0")
+                            .Timestamp("ts")
+                            .Int32("y")
+                            .String("c")
+                            .String("v")
+                            .String("l1")
+                            .String("tx")
+                            .String("e")
+                            .String("js")
+                            .Bytes("bin")
+                            .Bytes("vb")
+                            .Bytes("bl");
+  PollingDriver driver = Driver(ById(), schema);
+  ASSERT_OK(driver.RunUntil(3));
+  ASSERT_EQ(driver.arrived().size(), 3u);
+  EXPECT_THAT(driver.bad(), IsEmpty());
+  EXPECT_THAT(
+      driver.arrived()[0],
+      ElementsAre("1", "true", "true", "-128", "65535", "-8388608", "-2147483648", "4294967295",
+                  "-9223372036854775808", "9223372036854775807", "0.10000000149011612", "0.1",
+                  "-1234567890123456789012345678.0123456789", "1000-01-01",
+                  "1969-12-31T23:59:59.999999Z", "9999-12-31T23:59:59Z", "2025-01-02T10:15:22.123Z",
+                  "2025", "ab", std::string("\xF0\x9F\x98\x80'\\\0", 7), "h\xC3\xA9", "", "green",
+                  "{\"a\": 1}", "AAH/", "AA==", ""));
+  EXPECT_THAT(driver.arrived()[1],
+              ElementsAre("2", "false", "false", "127", "0", "8388607", "2147483647", "0",
+                          "9223372036854775807", "0", "1.6777216E7", "1.7976931348623157E308",
+                          "0.0000000001", "9999-12-31", "2024-02-29T00:00:00Z",
+                          "1970-01-01T00:00:00Z", "1970-01-01T00:00:01Z", "1901", "", "x", "", "y",
+                          "red", "[]", "QUJD", "/w==", "AP8="));
+  std::vector<std::string> nulls(schema.size(), "NULL");
+  nulls[0] = "3";
+  EXPECT_EQ(driver.arrived()[2], nulls);
+}
+
+TEST_F(MySqlTypesTest, ValuesThatDoNotFitAreBadRecordsAndZonesAreApplied) {
+  ASSERT_OK(
+      Exec("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, big BIGINT UNSIGNED, at DATETIME);"
+           "SET sql_mode=''; INSERT INTO t (big, at) VALUES (18446744073709551615, '2025-07-01 "
+           "12:00:00'), (1, '0000-00-00 00:00:00'), (2, '2025-01-01 12:00:00')"));
+  PollingDriver driver =
+      Driver(ById(), Schema().Int64("id").Int64("big").Timestamp("at").Zone("Europe/Berlin"));
+  ASSERT_OK(driver.RunUntil(3));
+  EXPECT_THAT(driver.arrived(),
+              ElementsAre(Row{"1", "NULL", "2025-07-01T10:00:00Z"}, Row{"2", "1", "NULL"},
+                          Row{"3", "2", "2025-01-01T11:00:00Z"}));
+  EXPECT_THAT(driver.bad(), ElementsAre(HasSubstr("column 'big'"), HasSubstr("column 'at'")));
+  // By a timestamp column with a zero date in it.
+  PollingOptions options = ByTime();
+  PollingDriver by_time = Driver(options, Schema().Int64("id"));
+  ASSERT_OK(by_time.RunUntil(3));
+  EXPECT_THAT(by_time.ArrivedIds(), ElementsAre(2, 3, 1));
+}
+
+TEST_F(MySqlTypesTest, OnlyATableOfTransactionsIsPolledById) {
+  ASSERT_OK(Exec("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, name TEXT) ENGINE=Aria"));
+  EXPECT_THAT(OpenError(ById()), HasSubstr("needs InnoDB"));
+  ASSERT_OK(
+      Exec("DROP TABLE t; CREATE TABLE base (id INT PRIMARY KEY, name TEXT); CREATE VIEW t AS "
+           "SELECT * FROM base"));
+  EXPECT_THAT(OpenError(ById()), HasSubstr("is a view"));
+  ASSERT_OK(Exec("DROP VIEW t; DROP TABLE base"));
+}
+
+// Every id is behind a gap.
+TEST_F(MySqlTypesTest, IdsThatAreDrawnInStepsArrive) {
+  ASSERT_OK(MakeTable());
+  ASSERT_OK(
+      Exec("SET auto_increment_increment=2; INSERT INTO t (name) SELECT seq FROM seq_1_to_20000"));
+  PollingDriver driver = Driver(ById());
+  ASSERT_OK(driver.RunUntil(20'000));
+  EXPECT_EQ(driver.ArrivedIds(), CommittedIds());
+}
+
 }  // namespace
 }  // namespace tidemark
