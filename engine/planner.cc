@@ -109,7 +109,8 @@ class Binder {
       Problem("Decode(): " + problem);
       return Lose();
     }
-    Fingerprint(fmt::format("decode {}{}", node.format.name, SchemaText(node.format.schema)));
+    Fingerprint(fmt::format("decode {}{}{}", node.format.name, SchemaText(node.format.schema),
+                            FormatFingerprint(node.format)));
     const std::vector<std::string> named = NamedColumns(plan_);
     for (const Field& column : KafkaColumns()) {
       if (node.format.schema.Find(column.name).has_value()) continue;

@@ -45,6 +45,15 @@ bool IsTimestamp(AvroLogical logical) {
          logical == AvroLogical::kTimestampNanos || IsLocal(logical);
 }
 
+// Of a union of null and one other type.
+std::optional<size_t> NullBranch(const AvroType& type) {
+  if (type.kind != AvroKind::kUnion || type.types.size() != 2) return std::nullopt;
+  for (size_t i = 0; i < 2; ++i) {
+    if (type.types[i]->kind == AvroKind::kNull) return i;
+  }
+  return std::nullopt;
+}
+
 std::string Shortened(std::string text) {
   constexpr size_t kMaxBytes = 200;
   if (text.size() > kMaxBytes) text = text.substr(0, kMaxBytes) + "...";
@@ -83,6 +92,7 @@ class AvroCompiler {
   std::string Misfit(const AvroStep& step, size_t column) const;
   void AddNulls(const Place& place);
   void AddSkip(const AvroType& type);
+  void AddSkipOptional(size_t null_branch, const AvroType& other);
 
   // The instruction that takes values of `step` into a column of this type; nothing if they never
   // fit.
@@ -149,9 +159,22 @@ void AvroCompiler::AddSkip(const AvroType& type) {
     case AvroKind::kString:
       return Emit({.op = Op::kSkipBytes});
     default:
-      Emit({.op = Op::kSkipValue, .arg = program_->types_.size()});
-      program_->types_.push_back(&type);
+      break;
   }
+  if (const std::optional<size_t> null_branch = NullBranch(type); null_branch.has_value()) {
+    const AvroType& other = *type.types[1 - *null_branch];
+    if (other.kind != AvroKind::kRecord) return AddSkipOptional(*null_branch, other);
+  }
+  Emit({.op = Op::kSkipValue, .arg = program_->types_.size()});
+  program_->types_.push_back(&type);
+}
+
+void AvroCompiler::AddSkipOptional(size_t null_branch, const AvroType& other) {
+  const size_t start = program_->code_.size();
+  Emit({.op = Op::kSkipOptional, .is_int = static_cast<uint8_t>(null_branch)});
+  Here();
+  AddSkip(other);
+  if (!is_full_) program_->code_[start].arg = Here();
 }
 
 void AvroCompiler::AddNulls(const Place& place) {
@@ -213,12 +236,10 @@ void AvroCompiler::AddScalarWithPath(const AvroStep& step, const Place& place) {
 void AvroCompiler::AddUnion(const AvroStep& step, const Place& place) {
   std::vector<size_t> columns;
   CollectColumns(place, &columns);
-  if (step.steps.size() == 2 && columns.size() == 1) {
-    for (size_t i = 0; i < 2; ++i) {
-      if (step.writer->types[i]->kind == AvroKind::kNull && step.steps[i]->mismatch.empty()) {
-        return AddOptional(step, i, place, columns[0]);
-      }
-    }
+  const std::optional<size_t> null_branch = NullBranch(*step.writer);
+  if (null_branch.has_value() && columns.size() == 1 &&
+      step.steps[*null_branch]->mismatch.empty()) {
+    return AddOptional(step, *null_branch, place, columns[0]);
   }
   const uint64_t table = program_->branches_.size();
   Emit({.op = Op::kUnion, .column = static_cast<uint32_t>(step.steps.size()), .arg = table});
@@ -362,10 +383,11 @@ std::optional<AvroProgram::Instruction> AvroCompiler::TakeNumber(const AvroStep&
     if (is_fraction && type != TypeId::kDouble) return std::nullopt;
     Instruction take;
     take.is_int = kind == AvroKind::kInt;
-    take.op = type == TypeId::kInt32    ? Op::kInt32
-              : type == TypeId::kInt64  ? Op::kInt64
-              : type == TypeId::kDouble ? Op::kLongToDouble
-                                        : Op::kLongToDecimal;
+    take.op = type == TypeId::kInt32       ? Op::kInt32
+              : type == TypeId::kInt64     ? (take.is_int != 0 ? Op::kIntToInt64 : Op::kInt64)
+              : type == TypeId::kDecimal   ? Op::kLongToDecimal
+              : reader == AvroKind::kFloat ? Op::kLongToFloat
+                                           : Op::kLongToDouble;
     return take;
   }
   if (type == TypeId::kDouble && kind == AvroKind::kFloat) return Instruction{.op = Op::kFloat};
@@ -388,7 +410,11 @@ std::optional<AvroProgram::Instruction> AvroCompiler::TakeTime(const AvroStep& s
   Instruction take = {.is_int = kind == AvroKind::kInt, .logical = step.logical, .arg = column};
   if (IsTimestamp(step.logical)) {
     const bool has_zone = !field.zone.empty();
-    take.op = IsLocal(step.logical) && has_zone ? Op::kLocalTimestamp : Op::kTimestamp;
+    const bool is_millis = step.logical == AvroLogical::kTimestampMillis ||
+                           step.logical == AvroLogical::kLocalTimestampMillis;
+    take.op = IsLocal(step.logical) && has_zone      ? Op::kLocalTimestamp
+              : is_millis && kind == AvroKind::kLong ? Op::kMillis
+                                                     : Op::kTimestamp;
     return take;
   }
   if (kind == AvroKind::kString) {
@@ -465,10 +491,12 @@ absl::StatusOr<std::unique_ptr<const AvroProgram>> AvroCompiler::Compile(
     }
     place->column = i;
   }
-  if (places.children.empty()) {
+  if (is_record(root.writer)) {
+    AddRecord(root, places);
+  } else if (places.children.empty()) {
     AddSkip(*root.writer);
   } else {
-    AddValue(root, places);
+    AddUnion(root, places);
   }
   Here();
   Emit({.op = Op::kEnd});

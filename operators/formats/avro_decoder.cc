@@ -55,7 +55,7 @@ class AvroDecoder : public Decoder {
  public:
   // `program`: of raw datums; null with Confluent framing.
   AvroDecoder(Setup setup, ProgramPtr program)
-      : setup_(std::move(setup)), raw_program_(std::move(program)) {}
+      : setup_(std::move(setup)), raw_program_(std::move(program)), program_(raw_program_.get()) {}
 
   RowBatch Decode(const RawRecords& records, bool keep_bad_rows,
                   std::vector<BadRecord>* bad) override;
@@ -63,14 +63,14 @@ class AvroDecoder : public Decoder {
 
  private:
   AvroOutput MakeOutput(const RawRecords& records) const;
-  AvroOutcome DecodeRecord(const RawRecord& record, size_t row, AvroOutput* output,
-                           AvroProblem* problem);
-  // The program for a framed record, whose header is cut off; null after setting `problem` or
-  // status_.
-  const AvroProgram* ProgramOf(std::string_view* value, AvroProblem* problem);
-  const AvroProgram* AddProgram(uint32_t id, AvroProblem* problem);
-  void StoreCorruptRecord(const RawRecord& record, bool is_bad, AvroOutput* output,
-                          size_t row) const;
+  // Reads records until one is bad, or all are read.
+  AvroOutcome ReadRecords(AvroRun* run, AvroOutput* output, AvroProblem* problem);
+  // Makes the next record's program, and header, those of the run; what is wrong with it if there
+  // is none, unless status_ is.
+  AvroOutcome FindProgram(AvroRun* run, AvroProblem* problem);
+  absl::Status AddProgram(uint32_t id);
+  void StoreBadRow(AvroOutcome outcome, bool keep, size_t row, AvroOutput* output) const;
+  void StoreCorruptRecord(const RawRecord& record, size_t row, AvroOutput* output) const;
 
   const Setup setup_;
   const ProgramPtr raw_program_;
@@ -80,39 +80,44 @@ class AvroDecoder : public Decoder {
     std::string problem;
   };
   std::unordered_map<uint32_t, Known> programs_;
-  uint32_t last_id_ = 0;
-  const AvroProgram* last_program_ = nullptr;
+  const AvroProgram* program_;  // of the run
   absl::Status status_;
 };
 
 RowBatch AvroDecoder::Decode(const RawRecords& records, bool keep_bad_rows,
                              std::vector<BadRecord>* bad) {
   status_ = absl::OkStatus();
+  program_ = raw_program_.get();  // a framed record names its own
   AvroOutput output = MakeOutput(records);
   auto source_records = std::make_shared<std::vector<uint32_t>>();
   source_records->reserve(records.records.size());
+  const RawRecord* const first = records.records.data();
+  AvroRun run = {.next = first,
+                 .end = first + records.records.size(),
+                 .row = 0,
+                 .max_record_bytes = setup_.max_record_bytes,
+                 .header = {}};
   AvroProblem problem;
-  for (uint32_t i = 0; i < records.records.size(); ++i) {
-    const RawRecord& record = records.records[i];
-    const size_t row = source_records->size();
-    const AvroOutcome outcome = DecodeRecord(record, row, &output, &problem);
-    if (outcome != AvroOutcome::kGood) [[unlikely]] {
-      if (!status_.ok()) break;
-      bad->push_back({i, problem.reason, std::move(problem.detail)});
-      for (const AvroColumn& column : setup_.columns) {
-        Column* values = output.columns[column.column].get();
-        if (!keep_bad_rows) {
-          values->SetNotNull(row);
-        } else if (outcome == AvroOutcome::kBroken) {
-          StoreNull(values, row);
-        }
+  while (run.next != run.end) {
+    const RawRecord* const begin = run.next;
+    const AvroOutcome outcome = ReadRecords(&run, &output, &problem);
+    if (!status_.ok()) break;
+    for (const RawRecord* record = begin; record != run.next; ++record) {
+      if (setup_.corrupt_column.has_value()) {
+        output.columns[*setup_.corrupt_column]->SetNull(source_records->size());
       }
-      if (!keep_bad_rows) continue;
+      source_records->push_back(static_cast<uint32_t>(record - first));
     }
-    if (setup_.corrupt_column.has_value()) {
-      StoreCorruptRecord(record, outcome != AvroOutcome::kGood, &output, row);
+    if (outcome == AvroOutcome::kGood) continue;
+    const auto index = static_cast<uint32_t>(run.next - first);
+    bad->push_back({index, problem.reason, std::move(problem.detail)});
+    StoreBadRow(outcome, keep_bad_rows, run.row, &output);
+    if (keep_bad_rows) {
+      if (setup_.corrupt_column.has_value()) StoreCorruptRecord(*run.next, run.row, &output);
+      source_records->push_back(index);
+      ++run.row;
     }
-    source_records->push_back(i);
+    ++run.next;
   }
   const size_t rows = source_records->size();
   setup_.record_columns.Fill(records, *source_records, output.arena, output.columns);
@@ -125,6 +130,19 @@ RowBatch AvroDecoder::Decode(const RawRecords& records, bool keep_bad_rows,
   RowBatch batch(setup_.schema, std::move(columns), rows);
   batch.set_origin(&records, std::move(source_records));
   return batch;
+}
+
+// A bad record that gives no row must leave nothing in it for the next one.
+void AvroDecoder::StoreBadRow(AvroOutcome outcome, bool keep, size_t row,
+                              AvroOutput* output) const {
+  for (const AvroColumn& column : setup_.columns) {
+    Column* values = output->columns[column.column].get();
+    if (!keep) {
+      values->SetNotNull(row);
+    } else if (outcome == AvroOutcome::kBroken) {
+      StoreNull(values, row);
+    }
+  }
 }
 
 AvroOutput AvroDecoder::MakeOutput(const RawRecords& records) const {
@@ -140,91 +158,93 @@ AvroOutput AvroDecoder::MakeOutput(const RawRecords& records) const {
       column->AddStorage(output.arena);
       if (output.keeps_records) column->AddStorage(records.owner);
     }
+    output.values.push_back(column->mutable_values<std::byte>());
     output.columns.push_back(std::move(column));
   }
   return output;
 }
 
-AvroOutcome AvroDecoder::DecodeRecord(const RawRecord& record, size_t row, AvroOutput* output,
-                                      AvroProblem* problem) {
-  if (!record.has_value) [[unlikely]] {
+AvroOutcome AvroDecoder::ReadRecords(AvroRun* run, AvroOutput* output, AvroProblem* problem) {
+  while (run->next != run->end) {
+    const AvroOutcome outcome =
+        program_ == nullptr ? AvroOutcome::kGood : program_->Run(run, output, problem);
+    if (outcome != AvroOutcome::kGood || run->next == run->end) return outcome;
+    // Not one for this program.
+    const AvroOutcome found = FindProgram(run, problem);
+    if (found != AvroOutcome::kGood) return found;
+  }
+  return AvroOutcome::kGood;
+}
+
+AvroOutcome AvroDecoder::FindProgram(AvroRun* run, AvroProblem* problem) {
+  const RawRecord& record = *run->next;
+  const std::string_view value = record.value;
+  if (!record.has_value) {
     *problem = {BadReason::kNullValue, "the record has no value"};
     return AvroOutcome::kBroken;
   }
-  if (record.value.size() > setup_.max_record_bytes) [[unlikely]] {
+  if (value.size() > setup_.max_record_bytes) {
     *problem = {BadReason::kTooLarge, fmt::format("the record has {} bytes; the limit is {}",
-                                                  record.value.size(), setup_.max_record_bytes)};
+                                                  value.size(), setup_.max_record_bytes)};
     return AvroOutcome::kBroken;
   }
-  std::string_view datum = record.value;
-  const AvroProgram* program = raw_program_ ? raw_program_.get() : ProgramOf(&datum, problem);
-  if (program == nullptr) return AvroOutcome::kBroken;
-  return program->Run(datum, row, output, problem);
-}
-
-const AvroProgram* AvroDecoder::ProgramOf(std::string_view* value, AvroProblem* problem) {
-  if (value->size() < kHeaderBytes) {
+  if (value.size() < kHeaderBytes) {
     *problem = {BadReason::kShortHeader,
                 fmt::format("the record has {} bytes; the header, a byte 0 and a schema id, has {}",
-                            value->size(), kHeaderBytes)};
-    return nullptr;
+                            value.size(), kHeaderBytes)};
+    return AvroOutcome::kBroken;
   }
-  if ((*value)[0] != 0) {
+  if (value[0] != 0) {
     *problem = {BadReason::kWrongMagic,
                 fmt::format("the first byte is {}, not 0; was this written without a schema id?",
-                            static_cast<uint8_t>((*value)[0]))};
-    return nullptr;
+                            static_cast<uint8_t>(value[0]))};
+    return AvroOutcome::kBroken;
   }
   uint32_t id = 0;
-  for (size_t i = 1; i < kHeaderBytes; ++i) id = id << 8 | static_cast<uint8_t>((*value)[i]);
-  value->remove_prefix(kHeaderBytes);
-  if (last_program_ != nullptr && last_id_ == id) return last_program_;
-  const auto known = programs_.find(id);
-  const AvroProgram* program =
-      known == programs_.end() ? AddProgram(id, problem) : known->second.program.get();
-  if (program != nullptr) {
-    last_id_ = id;
-    last_program_ = program;
-  } else if (known != programs_.end()) {
-    *problem = {BadReason::kWrongType, known->second.problem};
+  for (size_t i = 1; i < kHeaderBytes; ++i) id = id << 8 | static_cast<uint8_t>(value[i]);
+  if (!programs_.contains(id)) {
+    const absl::Status added = AddProgram(id);
+    if (absl::IsNotFound(added) || absl::IsInvalidArgument(added)) {
+      *problem = {BadReason::kUnknownSchema, std::string(added.message())};
+    } else if (!added.ok()) {
+      status_ =
+          absl::IsFailedPrecondition(added) ? absl::InvalidArgumentError(added.message()) : added;
+    }
+    if (!added.ok()) return AvroOutcome::kBroken;
   }
-  return program;
+  const Known& known = programs_.find(id)->second;
+  if (known.program == nullptr) {
+    *problem = {BadReason::kWrongType, known.problem};
+    return AvroOutcome::kBroken;
+  }
+  program_ = known.program.get();
+  run->header = value.substr(0, kHeaderBytes);
+  return AvroOutcome::kGood;
 }
 
-const AvroProgram* AvroDecoder::AddProgram(uint32_t id, AvroProblem* problem) {
+absl::Status AvroDecoder::AddProgram(uint32_t id) {
   const absl::StatusOr<SchemaPtr> writer = setup_.schemas->Find(id);
-  if (!writer.ok()) {
-    const std::string message(writer.status().message());
-    if (absl::IsNotFound(writer.status()) || absl::IsInvalidArgument(writer.status())) {
-      *problem = {BadReason::kUnknownSchema, message};
-    } else if (absl::IsFailedPrecondition(writer.status())) {
-      status_ = absl::InvalidArgumentError(message);
-    } else {
-      status_ = writer.status();
-    }
-    return nullptr;
-  }
+  if (!writer.ok()) return writer.status();
   absl::StatusOr<ProgramPtr> program = AvroProgram::Compile(
       std::make_shared<const AvroResolution>(*writer, setup_.reader ? setup_.reader : *writer),
       setup_.columns, AvroProgram::Missing::kNull, setup_.limits);
   if (programs_.size() >= kMaxPrograms) {
     programs_.clear();
-    last_program_ = nullptr;
+    program_ = nullptr;
   }
   Known& known = programs_[id];
   if (program.ok()) {
     known.program = *std::move(program);
   } else {
     known.problem = fmt::format("schema {}: {}", id, std::string(program.status().message()));
-    *problem = {BadReason::kWrongType, known.problem};
   }
-  return known.program.get();
+  return absl::OkStatus();
 }
 
-void AvroDecoder::StoreCorruptRecord(const RawRecord& record, bool is_bad, AvroOutput* output,
-                                     size_t row) const {
+void AvroDecoder::StoreCorruptRecord(const RawRecord& record, size_t row,
+                                     AvroOutput* output) const {
   Column* column = output->columns[*setup_.corrupt_column].get();
-  if (is_bad && record.has_value) {
+  if (record.has_value) {
     column->mutable_values<std::string_view>()[row] = output->arena->Copy(RepairUtf8(record.value));
   } else {
     column->SetNull(row);

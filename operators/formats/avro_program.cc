@@ -19,21 +19,25 @@ T Load(const char* from) {
   return value;
 }
 
-// Most texts, and most are short: whole words, the last of which may overlap the one before.
-bool IsAscii(std::string_view text) {
-  const char* at = text.data();
+// As most texts are, and short. Words, of which the last may overlap those before.
+inline bool IsAscii(std::string_view text) {
+  const char* const at = text.data();
+  const char* const end = at + text.size();
   const size_t size = text.size();
-  if (size >= 8) {
-    uint64_t seen = Load<uint64_t>(at + size - 8);
-    for (size_t i = 0; i + 8 < size; i += 8) seen |= Load<uint64_t>(at + i);
-    return (seen & kHighBits) == 0;
-  }
   uint64_t seen = 0;
-  if (size >= 4) {
-    seen = Load<uint32_t>(at) | Load<uint32_t>(at + size - 4);
+  if (size > 32) {
+    for (const char* word = at; word < end - 8; word += 8) seen |= Load<uint64_t>(word);
+    seen |= Load<uint64_t>(end - 8);
+  } else if (size >= 16) {
+    seen = Load<uint64_t>(at) | Load<uint64_t>(at + 8) | Load<uint64_t>(end - 16) |
+           Load<uint64_t>(end - 8);
+  } else if (size >= 8) {
+    seen = Load<uint64_t>(at) | Load<uint64_t>(end - 8);
+  } else if (size >= 4) {
+    seen = Load<uint32_t>(at) | Load<uint32_t>(end - 4);
   } else if (size > 0) {
     seen = static_cast<uint8_t>(at[0]) | static_cast<uint8_t>(at[size / 2]) |
-           static_cast<uint8_t>(at[size - 1]);
+           static_cast<uint8_t>(end[-1]);
   }
   return (seen & kHighBits) == 0;
 }
@@ -42,7 +46,7 @@ bool IsText(std::string_view text) { return IsAscii(text) || IsValidUtf8(text); 
 
 template <typename T>
 T& Slot(AvroOutput* output, uint32_t column, size_t row) {
-  return output->columns[column]->mutable_values<T>()[row];
+  return reinterpret_cast<T*>(output->values[column])[row];
 }
 
 void StoreNull(Column* column, size_t row) {
@@ -87,14 +91,33 @@ const AvroColumn& AvroProgram::ColumnOf(const Instruction& instruction) const {
   return *std::ranges::find(columns_, instruction.column, &AvroColumn::column);
 }
 
+AvroOutcome AvroProgram::Break(const Instruction& instruction, std::string detail,
+                               AvroProblem* problem) const {
+  *problem = {BadReason::kParseError, fmt::format("{}: {}", PlaceOf(instruction), detail)};
+  return AvroOutcome::kBroken;
+}
+
 bool AvroProgram::Broken(const Instruction& instruction, std::string detail, State* state) const {
-  state->outcome = AvroOutcome::kBroken;
-  *state->problem = {BadReason::kParseError, fmt::format("{}: {}", PlaceOf(instruction), detail)};
+  state->outcome = Break(instruction, std::move(detail), state->problem);
   return false;
 }
 
 bool AvroProgram::Fault(const Instruction& instruction, State* state) const {
   return Broken(instruction, AvroFaultText(state->cursor), state);
+}
+
+AvroOutcome AvroProgram::BreakAt(const Instruction& instruction, AvroCursor cursor,
+                                 AvroProblem* problem) const {
+  return Break(instruction, AvroFaultText(cursor), problem);
+}
+
+AvroOutcome AvroProgram::BreakInBranch(const Instruction& instruction, AvroCursor cursor,
+                                       const char* begin, size_t count,
+                                       AvroProblem* problem) const {
+  int64_t branch;
+  cursor.Rewind(begin);
+  if (!cursor.ReadSmall(&branch)) return BreakAt(instruction, cursor, problem);
+  return Break(instruction, fmt::format("it has number {} of {} branches", branch, count), problem);
 }
 
 // The first of several counts.
@@ -109,15 +132,15 @@ bool AvroProgram::BadValue(const Instruction& instruction, BadReason reason, std
   return true;
 }
 
-inline bool AvroProgram::StoreText(const Instruction& instruction, std::string_view text,
-                                   State* state) const {
+bool AvroProgram::StoreText(const Instruction& instruction, std::string_view text,
+                            State* state) const {
   Slot<std::string_view>(state->output, instruction.column, state->row) =
       state->may_view ? text : state->output->arena->Copy(text);
   return true;
 }
 
-inline bool AvroProgram::StoreString(const Instruction& instruction, std::string_view text,
-                                     State* state) const {
+bool AvroProgram::StoreString(const Instruction& instruction, std::string_view text,
+                              State* state) const {
   if (!IsText(text)) [[unlikely]] {
     return BadValue(instruction, BadReason::kInvalidUtf8,
                     fmt::format("\"{}\" is not UTF-8", Excerpt(text)), state);
@@ -125,8 +148,7 @@ inline bool AvroProgram::StoreString(const Instruction& instruction, std::string
   return StoreText(instruction, text, state);
 }
 
-inline bool AvroProgram::TakeTime(const Instruction& instruction, int64_t value,
-                                  State* state) const {
+bool AvroProgram::TakeTime(const Instruction& instruction, int64_t value, State* state) const {
   std::optional<int64_t> micros;
   if (instruction.op == Op::kEpoch) {
     int64_t product;
@@ -146,10 +168,9 @@ inline bool AvroProgram::TakeTime(const Instruction& instruction, int64_t value,
   return true;
 }
 
-inline bool AvroProgram::TakeNumber(const Instruction& instruction, State* state) const {
+bool AvroProgram::TakeNumber(const Instruction& instruction, State* state) const {
   int64_t value;
-  if (!state->cursor.ReadLong(&value)) [[unlikely]]
-    return Fault(instruction, state);
+  if (!state->cursor.ReadLong(&value)) return Fault(instruction, state);
   const bool fits = value == static_cast<int32_t>(value);
   if (instruction.is_int != 0 && !fits) [[unlikely]]
     return Broken(instruction, fmt::format("{} is no int of 32 bits", value), state);
@@ -164,10 +185,14 @@ inline bool AvroProgram::TakeNumber(const Instruction& instruction, State* state
       Slot<int32_t>(state->output, instruction.column, state->row) = static_cast<int32_t>(value);
       return true;
     case Op::kInt64:
+    case Op::kIntToInt64:
       Slot<int64_t>(state->output, instruction.column, state->row) = value;
       return true;
     case Op::kLongToDouble:
       Slot<double>(state->output, instruction.column, state->row) = static_cast<double>(value);
+      return true;
+    case Op::kLongToFloat:
+      Slot<double>(state->output, instruction.column, state->row) = static_cast<float>(value);
       return true;
     case Op::kLongToDecimal: {
       const DataType& type = state->output->columns[instruction.column]->type();
@@ -268,33 +293,36 @@ bool AvroProgram::TakeIso(const Instruction& instruction, State* state) const {
                   state);
 }
 
-inline bool AvroProgram::Take(const Instruction& instruction, State* state) const {
+// What Run does not do by itself.
+bool AvroProgram::Take(const Instruction& instruction, State* state) const {
   switch (instruction.op) {
-    case Op::kString: {
-      std::string_view text;
-      if (!state->cursor.ReadBytes(&text)) [[unlikely]]
-        return Fault(instruction, state);
-      return StoreString(instruction, text, state);
-    }
-    case Op::kFloat: {
-      float value;
-      if (!state->cursor.ReadRaw(&value)) [[unlikely]]
-        return Fault(instruction, state);
-      Slot<double>(state->output, instruction.column, state->row) = value;
-      return true;
-    }
-    case Op::kDouble:
-      return state->cursor.ReadRaw(&Slot<double>(state->output, instruction.column, state->row)) ||
-             Fault(instruction, state);
     case Op::kBool: {
       uint8_t value;
-      if (!state->cursor.ReadRaw(&value)) [[unlikely]]
-        return Fault(instruction, state);
-      if (value > 1) [[unlikely]]
-        return Broken(instruction, fmt::format("{} is no boolean", value), state);
+      if (!state->cursor.ReadRaw(&value)) return Fault(instruction, state);
+      if (value > 1) return Broken(instruction, fmt::format("{} is no boolean", value), state);
       Slot<uint8_t>(state->output, instruction.column, state->row) = value;
       return true;
     }
+    case Op::kFloat: {
+      float value;
+      if (!state->cursor.ReadRaw(&value)) return Fault(instruction, state);
+      Slot<double>(state->output, instruction.column, state->row) = value;
+      return true;
+    }
+    case Op::kString: {
+      std::string_view text;
+      if (!state->cursor.ReadBytes(&text)) return Fault(instruction, state);
+      return StoreString(instruction, text, state);
+    }
+    case Op::kSkipValue:
+      return SkipValue(instruction, state);
+    case Op::kFail:
+      if (state->outcome == AvroOutcome::kGood) {
+        state->outcome = AvroOutcome::kBadValue;
+        *state->problem = {BadReason::kWrongType,
+                           fmt::format("{}: {}", PlaceOf(instruction), failures_[instruction.arg])};
+      }
+      return true;
     case Op::kBytes:
     case Op::kFixed:
     case Op::kFixedUuid:
@@ -312,87 +340,165 @@ inline bool AvroProgram::Take(const Instruction& instruction, State* state) cons
   }
 }
 
-AvroOutcome AvroProgram::Run(std::string_view datum, size_t row, AvroOutput* output,
-                             AvroProblem* problem) const {
-  State state{.cursor = AvroCursor(datum),
-              .row = row,
-              .output = output,
-              .problem = problem,
-              .may_view = output->keeps_records};
-  AvroCursor outer(datum);
+bool AvroProgram::SkipValue(const Instruction& instruction, State* state) const {
+  if (SkipAvroValue(*types_[instruction.arg], limits_, &state->cursor, state->problem) ==
+      AvroOutcome::kGood) {
+    return true;
+  }
+  state->problem->detail = fmt::format("{}: {}", PlaceOf(instruction), state->problem->detail);
+  state->outcome = AvroOutcome::kBroken;
+  return false;
+}
+
+namespace {
+
+// Whether the record is one for a program: with a value, not too large, with this header.
+inline bool IsFor(const AvroRun& run, const RawRecord& record) {
+  if (!record.has_value || record.value.size() > run.max_record_bytes) return false;
+  const size_t header = run.header.size();
+  return header == 0 || (record.value.size() >= header &&
+                         std::memcmp(record.value.data(), run.header.data(), header) == 0);
+}
+
+inline AvroCursor CursorOf(const AvroRun& run, const RawRecord& record) {
+  return AvroCursor(record.value.substr(run.header.size()), record.padded ? kRecordPadding : 0);
+}
+
+}  // namespace
+
+// The commonest instructions are carried out here, with the cursor in registers; the others by
+// Take, and so is each of these that does not go well, from its beginning.
+AvroOutcome AvroProgram::Run(AvroRun* run, AvroOutput* output, AvroProblem* problem) const {
+  if (run->next == run->end || !IsFor(*run, *run->next)) return AvroOutcome::kGood;
+  const RawRecord* record = run->next;
+  size_t row = run->row;
+  AvroCursor cursor = CursorOf(*run, *record);
+  const char* after_default = nullptr;
+  bool may_view = output->keeps_records;
+  AvroOutcome outcome = AvroOutcome::kGood;
+  // For every way out of the loop.
+  const auto stop = [&](AvroOutcome at) {
+    run->next = record;
+    run->row = row;
+    return at;
+  };
   for (const Instruction* next = code_.data();;) {
     const Instruction& instruction = *next++;
+    const char* const begin = cursor.at();
     switch (instruction.op) {
+      case Op::kInt64: {
+        int64_t value;
+        if (!cursor.ReadLong(&value)) [[unlikely]]
+          break;
+        Slot<int64_t>(output, instruction.column, row) = value;
+        continue;
+      }
+      case Op::kInt32: {
+        int64_t value;
+        if (!cursor.ReadLong(&value) || value != static_cast<int32_t>(value)) [[unlikely]]
+          break;
+        Slot<int32_t>(output, instruction.column, row) = static_cast<int32_t>(value);
+        continue;
+      }
+      case Op::kDouble:
+        if (!cursor.ReadRaw(&Slot<double>(output, instruction.column, row))) [[unlikely]]
+          break;
+        continue;
+      case Op::kString: {
+        std::string_view text;
+        if (!cursor.ReadBytes(&text) || !IsAscii(text)) [[unlikely]]
+          break;
+        Slot<std::string_view>(output, instruction.column, row) =
+            may_view ? text : output->arena->Copy(text);
+        continue;
+      }
+      case Op::kMillis: {
+        int64_t value;
+        if (!cursor.ReadLong(&value) || __builtin_mul_overflow(value, int64_t{1000}, &value))
+            [[unlikely]]
+          break;
+        Slot<int64_t>(output, instruction.column, row) = value;
+        continue;
+      }
       case Op::kSkipLong:
-        if (!state.cursor.SkipLong()) [[unlikely]]
-          return Fault(instruction, &state), state.outcome;
+        if (!cursor.SkipLong()) [[unlikely]]
+          return stop(BreakAt(instruction, cursor, problem));
         continue;
       case Op::kSkipBytes:
-        if (!state.cursor.SkipBytes()) [[unlikely]]
-          return Fault(instruction, &state), state.outcome;
+        if (!cursor.SkipBytes()) [[unlikely]]
+          return stop(BreakAt(instruction, cursor, problem));
         continue;
       case Op::kSkipWidth:
-        if (!state.cursor.Skip(instruction.arg)) [[unlikely]]
-          return Fault(instruction, &state), state.outcome;
-        continue;
-      case Op::kSkipValue:
-        if (SkipAvroValue(*types_[instruction.arg], limits_, &state.cursor, problem) !=
-            AvroOutcome::kGood) {
-          problem->detail = fmt::format("{}: {}", PlaceOf(instruction), problem->detail);
-          return AvroOutcome::kBroken;
-        }
+        if (!cursor.Skip(instruction.arg)) [[unlikely]]
+          return stop(BreakAt(instruction, cursor, problem));
         continue;
       case Op::kNull:
         StoreNull(output->columns[instruction.column].get(), row);
         continue;
-      case Op::kOptional:
-      case Op::kUnion: {
+      case Op::kOptional: {
         int64_t branch;
-        if (!state.cursor.ReadLong(&branch)) [[unlikely]]
-          return Fault(instruction, &state), state.outcome;
-        const bool is_optional = instruction.op == Op::kOptional;
-        const uint64_t count = is_optional ? 2 : instruction.column;
-        if (static_cast<uint64_t>(branch) >= count) [[unlikely]] {
-          Broken(instruction, fmt::format("it has number {} of {} branches", branch, count),
-                 &state);
-          return state.outcome;
-        }
-        if (!is_optional) {
-          next = code_.data() + branches_[instruction.arg + static_cast<uint64_t>(branch)];
-        } else if (branch == instruction.is_int) {
+        if (!cursor.ReadSmall(&branch) || static_cast<uint64_t>(branch) > 1) [[unlikely]]
+          return stop(BreakInBranch(instruction, cursor, begin, 2, problem));
+        if (branch == instruction.is_int) {
           StoreNull(output->columns[instruction.column].get(), row);
           next = code_.data() + instruction.arg;
         }
         continue;
       }
+      case Op::kSkipOptional: {
+        int64_t branch;
+        if (!cursor.ReadSmall(&branch) || static_cast<uint64_t>(branch) > 1) [[unlikely]]
+          return stop(BreakInBranch(instruction, cursor, begin, 2, problem));
+        if (branch == instruction.is_int) next = code_.data() + instruction.arg;
+        continue;
+      }
+      case Op::kUnion: {
+        int64_t branch;
+        if (!cursor.ReadSmall(&branch) || static_cast<uint64_t>(branch) >= instruction.column)
+            [[unlikely]]
+          return stop(BreakInBranch(instruction, cursor, begin, instruction.column, problem));
+        next = code_.data() + branches_[instruction.arg + static_cast<uint64_t>(branch)];
+        continue;
+      }
       case Op::kJump:
         next = code_.data() + instruction.arg;
         continue;
-      case Op::kFail:
-        if (state.outcome == AvroOutcome::kGood) {
-          state.outcome = AvroOutcome::kBadValue;
-          *problem = {BadReason::kWrongType,
-                      fmt::format("{}: {}", PlaceOf(instruction), failures_[instruction.arg])};
-        }
-        continue;
       case Op::kBeginDefault:
-        outer = state.cursor;
-        state.cursor = AvroCursor(*defaults_[instruction.arg]);
-        state.may_view = false;
+        after_default = cursor.at();
+        cursor = AvroCursor(*defaults_[instruction.arg]);
+        may_view = false;
         continue;
       case Op::kEndDefault:
-        state.cursor = outer;
-        state.may_view = output->keeps_records;
+        cursor = CursorOf(*run, *record);
+        cursor.Rewind(after_default);
+        may_view = output->keeps_records;
         continue;
       case Op::kEnd:
-        if (state.cursor.left() > 0) [[unlikely]] {
-          Broken(instruction, fmt::format("{} more bytes follow it", state.cursor.left()), &state);
+        if (cursor.left() > 0) [[unlikely]] {
+          return stop(
+              Break(instruction, fmt::format("{} more bytes follow it", cursor.left()), problem));
         }
-        return state.outcome;
+        if (outcome != AvroOutcome::kGood) [[unlikely]]
+          return stop(outcome);
+        ++row;
+        if (++record == run->end || !IsFor(*run, *record)) return stop(AvroOutcome::kGood);
+        cursor = CursorOf(*run, *record);
+        next = code_.data();
+        continue;
       default:
-        if (!Take(instruction, &state)) [[unlikely]]
-          return state.outcome;
+        break;
     }
+    cursor.Rewind(begin);
+    State state = {.cursor = cursor,
+                   .row = row,
+                   .output = output,
+                   .problem = problem,
+                   .outcome = outcome,
+                   .may_view = may_view};
+    if (!Take(instruction, &state)) [[unlikely]]
+      return stop(state.outcome);
+    cursor = state.cursor;
+    outcome = state.outcome;
   }
 }
 

@@ -1,6 +1,7 @@
 #ifndef TIDEMARK_OPERATORS_FORMATS_AVRO_PROGRAM_H_
 #define TIDEMARK_OPERATORS_FORMATS_AVRO_PROGRAM_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -12,6 +13,7 @@
 #include "tidemark/operators/formats/avro_step.h"
 #include "tidemark/operators/formats/avro_walk.h"
 #include "tidemark/operators/rows/column.h"
+#include "tidemark/operators/rows/raw_records.h"
 #include "tidemark/operators/rows/schema.h"
 
 namespace tidemark {
@@ -28,9 +30,20 @@ struct AvroColumn {
 /// The columns being filled from one chunk.
 struct AvroOutput {
   std::vector<std::shared_ptr<Column>> columns;
+  std::vector<std::byte*> values;  ///< of each column, its first value
   std::shared_ptr<Arena> arena;
   bool keeps_records = false;  ///< text columns keep the records' bytes: views may point into them
   std::string text;            ///< scratch
+};
+
+/// Consecutive records of a chunk, to be read into consecutive rows.
+struct AvroRun {
+  const RawRecord* next = nullptr;
+  const RawRecord* end = nullptr;
+  size_t row = 0;  ///< of the next record
+  size_t max_record_bytes = 0;
+  /// What stands before each datum: nothing, or the 5 bytes of a framed schema id.
+  std::string_view header;
 };
 
 /// A writer's schema, as read by a reader's, compiled for the columns that are wanted: a list of
@@ -64,11 +77,12 @@ class AvroProgram {
       std::shared_ptr<const AvroResolution> resolution, const std::vector<AvroColumn>& columns,
       Missing missing, const AvroLimits& limits);
 
-  /// Reads one datum, which must end where `datum` ends, into `row` of the columns. After kBadValue
-  /// the values that could not be read are null and all others are there; after kBroken the row is
-  /// unspecified (but for text, which is an empty view or valid).
-  AvroOutcome Run(std::string_view datum, size_t row, AvroOutput* output,
-                  AvroProblem* problem) const;
+  /// Reads one record after another, each of which must hold one datum and no byte more, and counts
+  /// `next` and `row` up. Stops at the end, or at a record that is not for this program (it has no
+  /// value, is too large or has another header): kGood; or at one that is bad: `next` is that one,
+  /// and after kBadValue the values that could not be read are null and all others are there; after
+  /// kBroken the row is unspecified (but for text, which is an empty view or valid).
+  AvroOutcome Run(AvroRun* run, AvroOutput* output, AvroProblem* problem) const;
 
  private:
   friend class AvroCompiler;
@@ -78,13 +92,16 @@ class AvroProgram {
     kBool,
     kInt32,
     kInt64,
-    kLongToDouble,
-    kFloat,
     kDouble,
     kString,
+    kMillis,
+    // The same, called seldom, or costly anyway.
+    kIntToInt64,
+    kLongToDouble,
+    kLongToFloat,
+    kFloat,
     kBytes,
     kTimestamp,
-    // The same, called seldom, or costly anyway.
     kLongToDecimal,
     kFixed,  // arg: bytes
     kFixedUuid,
@@ -105,6 +122,7 @@ class AvroProgram {
     // The rest.
     kNull,          // `column` becomes null
     kOptional,      // reads a branch: small is null's, then `column` becomes null and arg is next
+    kSkipOptional,  // as kOptional, without a column
     kUnion,         // reads a branch: `column` of them, whose code is at branches_[arg...]
     kJump,          // arg: where to
     kFail,          // arg: in failures_; the value is skipped by what follows
@@ -143,6 +161,12 @@ class AvroProgram {
                 State* state) const;
   bool Broken(const Instruction& instruction, std::string detail, State* state) const;
   bool Fault(const Instruction& instruction, State* state) const;
+  AvroOutcome Break(const Instruction& instruction, std::string detail, AvroProblem* problem) const;
+  AvroOutcome BreakAt(const Instruction& instruction, AvroCursor cursor,
+                      AvroProblem* problem) const;
+  AvroOutcome BreakInBranch(const Instruction& instruction, AvroCursor cursor, const char* begin,
+                            size_t count, AvroProblem* problem) const;
+  bool SkipValue(const Instruction& instruction, State* state) const;
   std::string PlaceOf(const Instruction& instruction) const;
   const AvroColumn& ColumnOf(const Instruction& instruction) const;
 

@@ -215,7 +215,9 @@ AvroOutcome Walk::AppendLong(const AvroStep& step, bool bare, std::string* out) 
   }
   if (step.logical == AvroLogical::kNone) {
     const AvroKind reader = step.reader->kind;
-    if (reader == AvroKind::kFloat || reader == AvroKind::kDouble) {
+    if (reader == AvroKind::kFloat) {
+      AppendDouble(static_cast<double>(static_cast<float>(value)), out);
+    } else if (reader == AvroKind::kDouble) {
       AppendDouble(static_cast<double>(value), out);
     } else {
       fmt::format_to(std::back_inserter(*out), "{}", value);

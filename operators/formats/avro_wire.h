@@ -37,8 +37,11 @@ class AvroCursor {
  public:
   enum class Fault : uint8_t { kNone, kEnd, kNumber, kLength };
 
-  explicit AvroCursor(std::string_view datum)
-      : at_(datum.data()), end_(datum.data() + datum.size()) {}
+  /// `readable`: bytes after the datum that may be read (their content does not matter).
+  explicit AvroCursor(std::string_view datum, size_t readable = 0)
+      : at_(datum.data()),
+        end_(datum.data() + datum.size()),
+        readable_end_(datum.data() + datum.size() + readable) {}
 
   size_t left() const { return static_cast<size_t>(end_ - at_); }
   const char* at() const { return at_; }
@@ -49,51 +52,71 @@ class AvroCursor {
   /// After kLength.
   int64_t declared() const { return declared_; }
 
-  bool ReadLong(int64_t* value) {
-    if (at_ == end_) [[unlikely]]
-      return Fail(Fault::kEnd);
-    uint64_t byte = static_cast<uint8_t>(*at_++);
-    uint64_t bits = byte & 0x7F;
-    for (int shift = 7; byte >= 0x80; shift += 7) {
-      if (at_ == end_) [[unlikely]]
-        return Fail(Fault::kEnd);
-      byte = static_cast<uint8_t>(*at_++);
-      if (shift == 63 && byte > 1) [[unlikely]]
-        return Fail(Fault::kNumber);
-      bits |= (byte & 0x7F) << shift;
+  /// Branches on the number's size, which mostly is as before: where the next value begins is then
+  /// guessed and not waited for.
+  [[gnu::always_inline]] bool ReadLong(int64_t* value) {
+    if (readable_end_ - at_ < 8) [[unlikely]]
+      return ReadSlowly(value);
+    uint64_t word;
+    std::memcpy(&word, at_, sizeof(word));
+    if ((word & 0x80) == 0) return Finish<1>(word, value);
+    if ((word & 0x8000) == 0) return Finish<2>(word, value);
+    if ((word & 0x80'0000) == 0) return Finish<3>(word, value);
+    if ((word & 0x8000'0000) == 0) return Finish<4>(word, value);
+    if ((word & 0x80'0000'0000) == 0) return Finish<5>(word, value);
+    if ((word & 0x8000'0000'0000) == 0) return Finish<6>(word, value);
+    if ((word & 0x80'0000'0000'0000) == 0) return Finish<7>(word, value);
+    return ReadSlowly(value);
+  }
+  /// A number that mostly takes one byte: a length, a branch.
+  [[gnu::always_inline]] bool ReadSmall(int64_t* value) {
+    if (at_ < end_ && static_cast<signed char>(*at_) >= 0) [[likely]] {
+      *value = FromZigzag(static_cast<uint8_t>(*at_++));
+      return true;
     }
-    *value = static_cast<int64_t>(bits >> 1) ^ -static_cast<int64_t>(bits & 1);
-    return true;
+    return ReadSlowly(value);
   }
   /// A length and that many bytes.
-  bool ReadBytes(std::string_view* bytes) {
+  [[gnu::always_inline]] bool ReadBytes(std::string_view* bytes) {
+    if (at_ < end_) [[likely]] {
+      // Lengths of one byte are even and at most 126.
+      const uint32_t length = static_cast<uint8_t>(*at_);
+      const char* const begin = at_ + 1;
+      const char* const next = begin + length / 2;
+      if ((length & 0x81) == 0 && next <= end_) [[likely]] {
+        *bytes = {begin, length / 2};
+        at_ = next;
+        return true;
+      }
+    }
+    // A negative length is, as an unsigned number, longer than anything.
     int64_t size;
-    return ReadLong(&size) && ReadFixed(static_cast<uint64_t>(size), bytes);
+    return ReadSlowly(&size) && ReadFixed(static_cast<uint64_t>(size), bytes);
   }
-  bool ReadFixed(uint64_t size, std::string_view* bytes) {
+  [[gnu::always_inline]] bool ReadFixed(uint64_t size, std::string_view* bytes) {
     const char* begin = at_;
     if (!Skip(size)) return false;
     *bytes = {begin, static_cast<size_t>(size)};
     return true;
   }
   template <typename T>
-  bool ReadRaw(T* value) {
+  [[gnu::always_inline]] bool ReadRaw(T* value) {
     if (left() < sizeof(T)) [[unlikely]]
       return Fail(Fault::kEnd);
     std::memcpy(value, at_, sizeof(T));
     at_ += sizeof(T);
     return true;
   }
-  bool SkipLong() {
+  [[gnu::always_inline]] bool SkipLong() {
     int64_t value;
     return ReadLong(&value);
   }
-  bool SkipBytes() {
-    int64_t size;
-    return ReadLong(&size) && Skip(static_cast<uint64_t>(size));
+  [[gnu::always_inline]] bool SkipBytes() {
+    std::string_view bytes;
+    return ReadBytes(&bytes);
   }
   /// A negative length, as an unsigned number, is more than is left, too.
-  bool Skip(uint64_t size) {
+  [[gnu::always_inline]] bool Skip(uint64_t size) {
     if (size > left()) [[unlikely]] {
       declared_ = static_cast<int64_t>(size);
       return Fail(Fault::kLength);
@@ -103,6 +126,44 @@ class AvroCursor {
   }
 
  private:
+  static int64_t FromZigzag(uint64_t bits) {
+    return static_cast<int64_t>(bits >> 1) ^ -static_cast<int64_t>(bits & 1);
+  }
+  // A number of so many bytes, the first in `word`.
+  template <int kBytes>
+  [[gnu::always_inline]] bool Finish(uint64_t word, int64_t* value) {
+    at_ += kBytes;
+    if (at_ > end_) [[unlikely]]
+      return Fail(Fault::kEnd);
+    uint64_t bits = word & 0x7F;
+    if constexpr (kBytes > 1) bits |= (word & 0x7F00) >> 1;
+    if constexpr (kBytes > 2) bits |= (word & 0x7F'0000) >> 2;
+    if constexpr (kBytes > 3) bits |= (word & 0x7F00'0000) >> 3;
+    if constexpr (kBytes > 4) bits |= (word & 0x7F'0000'0000) >> 4;
+    if constexpr (kBytes > 5) bits |= (word & 0x7F00'0000'0000) >> 5;
+    if constexpr (kBytes > 6) bits |= (word & 0x7F'0000'0000'0000) >> 6;
+    *value = FromZigzag(bits);
+    return true;
+  }
+  [[gnu::always_inline]] bool ReadSlowly(int64_t* value) {
+    // Works on a copy, so that *this need not be in memory.
+    AvroCursor rest = *this;
+    const bool is_read = rest.ReadByBytes(value);
+    *this = rest;
+    return is_read;
+  }
+  [[gnu::noinline]] bool ReadByBytes(int64_t* value) {
+    uint64_t bits = 0;
+    for (int shift = 0;; shift += 7) {
+      if (at_ == end_) return Fail(Fault::kEnd);
+      const uint64_t byte = static_cast<uint8_t>(*at_++);
+      if (shift == 63 && byte > 1) return Fail(Fault::kNumber);
+      bits |= (byte & 0x7F) << shift;
+      if (byte < 0x80) break;
+    }
+    *value = FromZigzag(bits);
+    return true;
+  }
   bool Fail(Fault fault) {
     fault_ = fault;
     return false;
@@ -110,6 +171,7 @@ class AvroCursor {
 
   const char* at_;
   const char* end_;
+  const char* readable_end_;
   int64_t declared_ = 0;
   Fault fault_ = Fault::kNone;
 };
