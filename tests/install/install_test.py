@@ -45,4 +45,6 @@ with tempfile.TemporaryDirectory(prefix="tidemark-install-") as folder:
     expected = (consumer / "expected.txt").read_text()
     if output != expected:
         sys.exit(f"install_test: the consumer printed {output!r}, expected {expected!r}")
+    if list(pathlib.Path(prefix).rglob("libtidemark_parquet*")):
+        run(os.path.join(build, "consumer"), os.path.join(folder, "lake"))
 print("install_test: passed")

@@ -2,6 +2,7 @@
 
 #include "tidemark/engine/pipeline.h"
 #include "tidemark/engine/test_kit.h"
+#include "tidemark/operators/sinks/parquet_sink.h"
 
 using namespace tidemark;
 
@@ -14,7 +15,18 @@ Query OrdersPerShop(Job& job) {
       .WriteTo(job.Sink("orders_per_shop").Key("window_start", "shop"), OutputMode::kUpdate);
 }
 
-int main() {
+// True if Arrow is found where the library was installed.
+bool CanWriteParquet(const char* folder) {
+  SinkContext context;
+  context.query_id = "0123abcd-4567-4e89-8abc-def012345678";
+  context.schema = Schema().Int64("id");
+  const absl::Status status = MakeParquetSink(folder)->Open(context);
+  if (!status.ok()) std::fprintf(stderr, "%s\n", status.ToString().c_str());
+  return status.ok();
+}
+
+int main(int argc, char** argv) {
+  if (argc > 1) return CanWriteParquet(argv[1]) ? 0 : 1;
   TestKit kit(&OrdersPerShop);
   kit.Add({{"shop", 7}, {"created_at", "2025-01-02T10:01:00Z"}});
   kit.Add({{"shop", 7}, {"created_at", "2025-01-02T10:02:00Z"}});
