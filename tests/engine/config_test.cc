@@ -374,11 +374,94 @@ TEST_F(ConfigTest, DurationsAndWords) {
   EXPECT_THAT(Problem({"--checkpoint", ""}), StartsWith("--checkpoint: is empty"));
 }
 
-TEST_F(ConfigTest, AvroIsALaterThing) {
+TEST_F(ConfigTest, AvroNeedsItsSchemas) {
   EXPECT_THAT(Problem({"--format", "avro"}),
-              AllOf(StartsWith("--format: Avro"), HasSubstr("JSON only")));
-  EXPECT_THAT(Problem({"--avro-schema", "x.avsc"}), StartsWith("--avro-schema: Avro"));
+              AllOf(StartsWith("--format: avro needs its schemas"), HasSubstr("--avro-registry")));
+  EXPECT_THAT(Problem({"--avro-schema", "x.avsc"}),
+              StartsWith("--avro-schema: there is no schema file x.avsc"));
+  EXPECT_THAT(Problem({"--avro-registry", "http://localhost:1"}),
+              StartsWith("--avro-registry: is for --format avro only"));
   EXPECT_THAT(Problem({"--format", "jsno"}), HasSubstr("did you mean json?"));
+  const std::string schema = File(R"({"type":"record","name":"R","fields":[]})");
+  EXPECT_THAT(Problem({"--format", "avro", "--avro-schema", schema, "--avro-schemas", "dir"}),
+              StartsWith("--format: avro needs its schemas, from one place"));
+
+  const FormatSpec bare =
+      Applied({"--format", "avro", "--avro-schema", schema}).Find<DecodeNode>()->format;
+  EXPECT_EQ(bare.name, "avro");
+  EXPECT_EQ(bare.schema.size(), 2u);
+  EXPECT_THAT(FormatFingerprint(bare), HasSubstr("raw"));
+  const FormatSpec framed = Applied({"--format", "avro", "--avro-registry", "http://localhost:1"})
+                                .Find<DecodeNode>()
+                                ->format;
+  EXPECT_NE(FormatFingerprint(framed), FormatFingerprint(bare));
+}
+
+TEST_F(ConfigTest, AJobOfATableIsToldWhichOne) {
+  definition_.table.emplace();
+  EXPECT_THAT(Problem({}), AllOf(StartsWith("--source: the job totals reads a table"),
+                                 HasSubstr("mysql://USER@HOST:PORT/DB/TABLE")));
+  EXPECT_EQ(Problem({"--source", "mysql://me@localhost:3306/shop/orders"}), "");
+  EXPECT_EQ(Problem({"--source", "mysql://me@localhost/shop/orders"}), "");
+  EXPECT_EQ(Problem({"--source", "postgres://me@[::1]:5432/shop/orders"}), "");
+  EXPECT_EQ(Problem({"--source", "postgres://me@[::1]/shop/orders", "--poll-interval", "5s"}), "");
+  EXPECT_THAT(Problem({"--source", "oracle://me@localhost/shop/orders"}),
+              StartsWith("--source: 'oracle://me@localhost/shop/orders' is not mysql://"));
+  EXPECT_THAT(Problem({"--source", "postgres://me@localhost/shop"}), HasSubstr("names no table"));
+  EXPECT_THAT(Problem({"--source", "postgres://localhost/shop/orders"}),
+              HasSubstr("names no user"));
+  EXPECT_THAT(Problem({"--source", "postgres://me@h/shop/orders?a=b"}), HasSubstr("no parameters"));
+  const std::string problem = Problem({"--source", "postgres://me:hunter2@localhost/shop/orders"});
+  EXPECT_THAT(problem, HasSubstr("holds a password"));
+  EXPECT_EQ(problem.find("hunter2"), std::string::npos);
+  EXPECT_THAT(Problem({"--source", "mysql://me@h/d/t", "--starting-offsets", "earliest"}),
+              StartsWith("--starting-offsets: the job totals reads a table"));
+  EXPECT_THAT(Problem({"--source", "mysql://me@h/d/t"},
+                      {{"TIDEMARK_MYSQL_PASSWORD_FILE", "/nowhere/at/all"}}),
+              StartsWith("TIDEMARK_MYSQL_PASSWORD_FILE: the file /nowhere/at/all"));
+
+  definition_.table.reset();
+  EXPECT_THAT(Problem({"--source", "mysql://me@h/d/t"}),
+              StartsWith("--source: the job totals reads a topic"));
+}
+
+TEST_F(ConfigTest, PasswordsAreNotTakenFromTheCommandLineOrWrittenInTheFile) {
+  for (const char* flag : {"--source-password", "--sink-password", "--sink-password=hunter2"}) {
+    const std::string problem = Problem({flag, "hunter2"});
+    EXPECT_THAT(problem, AllOf(HasSubstr("seen by everybody"), HasSubstr("_PASSWORD"),
+                               HasSubstr("${env:NAME}")));
+    EXPECT_EQ(problem.find("hunter2"), std::string::npos);
+  }
+  definition_.table.emplace();
+  const std::string file = File("source: mysql://me@h/d/t\nsource_password: hunter2\n");
+  const std::string problem = Problem({"--config", file});
+  EXPECT_THAT(problem, AllOf(StartsWith(file + ":2: source_password does not belong"),
+                             HasSubstr("${file:PATH}")));
+  EXPECT_EQ(problem.find("hunter2"), std::string::npos);
+}
+
+TEST_F(ConfigTest, ValuesInTheFileMayNameVariablesAndFiles) {
+  const std::string secret = File("s3cret\r\nmore\n", "secret");
+  const std::string config = File(
+      "topic: ${env:STAGE}_orders_${env:STAGE}\nsink_password: ${file:" + secret +
+      "}\nkafka:\n  sasl.password: ${env:KEY}\nprofiles:\n  prod: {topic: '${env:NOT_HERE}'}\n");
+  const Variables variables = {{"STAGE", "test"}, {"KEY", "abc"}};
+  absl::StatusOr<Config> read = Load({"--config", config}, variables);
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->Find("topic")->value, "test_orders_test");
+  EXPECT_EQ(read->Find("sink-password")->value, "s3cret");
+  EXPECT_EQ(read->kafka.at("sasl.password").value, "abc");
+
+  EXPECT_EQ(Problem({"--config", config}, {{"KEY", "abc"}}),
+            config + ":1: the environment variable STAGE is not set");
+  EXPECT_EQ(Problem({"--config", config, "--profile", "prod"}, variables),
+            config + ":6: the environment variable NOT_HERE is not set");
+  for (const char* value : {"${HOME}", "${env:}", "a${env:X", "${vault:x}"}) {
+    File("topic: '" + std::string(value) + "'\n");
+    EXPECT_THAT(Problem({"--config", config}), HasSubstr("neither stands here")) << value;
+  }
+  File("topic: ${file:/nowhere/at/all}\n");
+  EXPECT_THAT(Problem({"--config", config}), HasSubstr("/nowhere/at/all cannot be read"));
 }
 
 TEST_F(ConfigTest, FlagsThatThePipelineHasNoNodeFor) {
@@ -435,7 +518,10 @@ TEST_F(ConfigTest, ValuesReachUsAsTheyWereWritten) {
 
 TEST_F(ConfigTest, HelpNamesEveryFlagAndParameter) {
   const std::string help = HelpText(definition_);
-  for (const Flag& flag : AllFlags()) EXPECT_THAT(help, HasSubstr("--" + flag.name));
+  for (const Flag& flag : AllFlags()) {
+    const bool secret = flag.kind == Flag::Kind::kSecret;
+    EXPECT_THAT(help, HasSubstr(secret ? EnvironmentName(flag) : "--" + flag.name));
+  }
   EXPECT_THAT(help,
               AllOf(HasSubstr("Usage: totals"), HasSubstr("Sums orders."), HasSubstr("contact"),
                     HasSubstr("nobody@example.com"), HasSubstr("Exit codes")));
