@@ -138,6 +138,15 @@ BENCHMARK(BM_Parquet)
     ->UseRealTime()
     ->Unit(benchmark::kMillisecond);
 
+// 500 folders whose rows come mixed: four passes over the rows.
+void BM_ParquetMixedFolders(benchmark::State& state) {
+  const Folder folder;
+  Orders rows(1);
+  const auto sink = MakeParquetSink(folder.path(), {.partition_by = {"restaurant_name"}});
+  Run(state, sink.get(), folder.path(), &rows);
+}
+BENCHMARK(BM_ParquetMixedFolders)->UseRealTime()->Unit(benchmark::kMillisecond);
+
 void BM_JsonLines(benchmark::State& state) {
   const Folder folder;
   Orders rows(DaysOf(state));

@@ -131,7 +131,11 @@ arrow::Status AppendText(const Column& column, const Selection& selected, size_t
   ARROW_RETURN_NOT_OK(builder->ReserveData(bytes));
   ForEach(
       column, selected, first, count,
-      [&](uint32_t row) { builder->UnsafeAppend(column.text(row)); },
+      [&](uint32_t row) {
+        const std::string_view text = column.text(row);
+        // Arrow hands it to memcpy, which takes no null pointer even for no bytes.
+        builder->UnsafeAppend(text.empty() ? std::string_view("") : text);
+      },
       [&] { builder->UnsafeAppendNull(); });
   return arrow::Status::OK();
 }
