@@ -47,7 +47,7 @@ class QueryExecution {
   /// From now on a batch that leaves something unread has the next one planned and read while it
   /// is written. That one is then fixed before RunBatch is called for it: not for who puts rows and
   /// batches in order by hand.
-  void ReadAhead() { read_ahead_ = true; }
+  void ReadAhead(bool on) { read_ahead_ = on; }
   /// Returns when the batches run so far are durable and reported. Transient errors as those of
   /// RunBatch.
   absl::Status Settle();

@@ -149,7 +149,7 @@ absl::Status StreamingQuery::StartWithRetries() {
 
 absl::Status StreamingQuery::RunToEnd() {
   if (absl::Status status = StartWithRetries(); !status.ok()) return status;
-  execution_->ReadAhead();
+  execution_->ReadAhead(true);
   const Trigger& trigger = execution_->plan().trigger;
   while (true) {
     {

@@ -202,8 +202,13 @@ absl::StatusOr<bool> TestKit::RunBatch() {
 }
 
 absl::Status TestKit::RunAll() {
+  if (execution_ == nullptr) {
+    if (absl::Status status = Start(); !status.ok()) return status;
+  }
   for (int i = 0; i < kMaxBatches; ++i) {
+    execution_->ReadAhead(true);
     absl::StatusOr<bool> ran = RunBatch();
+    execution_->ReadAhead(false);
     if (!ran.ok()) return ran.status();
     if (!*ran) return absl::OkStatus();
   }

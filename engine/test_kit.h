@@ -82,7 +82,8 @@ class TestKit {
 
   /// Starts the query if it is not running, and runs one batch. False: there was nothing to do.
   absl::StatusOr<bool> RunBatch();
-  /// Runs batches until there is nothing to do (at most 10,000).
+  /// Runs batches until there is nothing to do (at most 10,000), each read while the one before is
+  /// written, as a running query does. After an error the same call goes on.
   absl::Status RunAll();
   /// Starts the query: from the checkpoint, if it ran before. Called by RunBatch when needed.
   absl::Status Start();

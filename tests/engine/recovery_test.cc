@@ -67,6 +67,25 @@ TEST(Recovery, StoppedAfterAnyBatchItWritesTheSameBatches) {
   }
 }
 
+// A bad record in the batch that is read ahead stops the query at that batch, not at the one that
+// is being written.
+TEST(Recovery, WhatFailsInABatchReadAheadIsThatBatchesFailure) {
+  for (const bool ahead : {false, true}) {
+    TestKit kit(Totals(OutputMode::kUpdate), {}, [](QueryOptions& options) {
+      options.max_offsets_per_trigger = 100;
+      options.bad_records = BadRecordPolicy::kFail;
+    });
+    AddOrders(kit, 0, 350);
+    kit.AddRaw("broken");
+    AddOrders(kit, 351, 49);
+    absl::Status status;
+    while (status.ok()) status = ahead ? kit.RunAll() : kit.RunBatch().status();
+    EXPECT_THAT(std::string(status.message()), HasSubstr("offset 350"));
+    EXPECT_EQ(kit.Batches().size(), 3u);
+    EXPECT_EQ(kit.LastProgress().batch_id, 2);
+  }
+}
+
 TEST(Recovery, ThreadsAndPartitionsDoNotChangeAnything) {
   TestKit one(Totals(OutputMode::kUpdate), {}, Limit(0, 1));
   TestKit four(Totals(OutputMode::kUpdate), {}, Limit(0, 4));
@@ -114,7 +133,17 @@ class FailingStore : public CheckpointStore {
   bool applied_;
 };
 
-TEST(Recovery, AnyFailingCommitIsRiddenOut) {
+// One batch by hand, or all, each read while the one before is written.
+absl::StatusOr<bool> RunSome(TestKit& kit, bool ahead) {
+  if (!ahead) return kit.RunBatch();
+  if (absl::Status status = kit.RunAll(); !status.ok()) return status;
+  return false;
+}
+
+class FailingCommits : public ::testing::TestWithParam<bool> {};
+INSTANTIATE_TEST_SUITE_P(ByHandAndAhead, FailingCommits, ::testing::Bool());
+
+TEST_P(FailingCommits, AnyOneOfTheStateIsRiddenOut) {
   TestKit undisturbed(Totals(OutputMode::kAppend), {}, Limit(200));
   AddOrders(undisturbed, 0, 1000);
   ASSERT_TRUE(undisturbed.RunAll().ok());
@@ -137,7 +166,7 @@ TEST(Recovery, AnyFailingCommitIsRiddenOut) {
       AddOrders(kit, 0, 1000);
       int failures = 0;
       while (true) {
-        const absl::StatusOr<bool> ran = kit.RunBatch();
+        const absl::StatusOr<bool> ran = RunSome(kit, GetParam());
         if (!ran.ok()) {
           ASSERT_TRUE(absl::IsUnavailable(ran.status())) << ran.status();
           ASSERT_LT(++failures, 3);
@@ -177,7 +206,7 @@ class FailingSink : public Sink {
   bool applied_;
 };
 
-TEST(Recovery, AFailingSinkGetsEachBatchOnce) {
+TEST_P(FailingCommits, AFailingSinkGetsEachBatchOnce) {
   TestKit undisturbed(Totals(OutputMode::kUpdate), {}, Limit(200));
   AddOrders(undisturbed, 0, 1000);
   ASSERT_TRUE(undisturbed.RunAll().ok());
@@ -196,7 +225,7 @@ TEST(Recovery, AFailingSinkGetsEachBatchOnce) {
         AddOrders(kit, 0, 1000);
         int failures = 0;
         while (true) {
-          const absl::StatusOr<bool> ran = kit.RunBatch();
+          const absl::StatusOr<bool> ran = RunSome(kit, GetParam());
           if (!ran.ok()) {
             ASSERT_TRUE(absl::IsUnavailable(ran.status())) << ran.status();
             ASSERT_LT(++failures, 3);

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <thread>
@@ -255,13 +256,17 @@ TEST(Batches, AnEmptyOneIsCheap) {
         .Aggregate(Count().As("n"))
         .WriteTo(job.Sink("s"), OutputMode::kAppend);
   });
-  kit.Add({{"at", "2025-01-01T00:00:00Z"}});
-  ASSERT_TRUE(*kit.RunBatch());
-  const absl::Time start = absl::Now();
-  ASSERT_TRUE(*kit.RunBatch());
-  EXPECT_LT(absl::Now() - start,
-            absl::Milliseconds(50));  // measured under 2 ms; the rest is for a busy machine
-  EXPECT_EQ(kit.LastProgress().num_input_rows, 0);
+  // The fastest of some: a busy machine makes single ones slow.
+  absl::Duration fastest = absl::InfiniteDuration();
+  for (int second = 10; second < 40; ++second) {
+    kit.Add({{"at", "2025-01-01T00:00:" + std::to_string(second) + "Z"}});
+    ASSERT_TRUE(*kit.RunBatch());
+    const absl::Time start = absl::Now();
+    ASSERT_TRUE(*kit.RunBatch());
+    fastest = std::min(fastest, absl::Now() - start);
+    ASSERT_EQ(kit.LastProgress().num_input_rows, 0);
+  }
+  EXPECT_LT(fastest, absl::Milliseconds(2));
 }
 
 }  // namespace
