@@ -36,6 +36,12 @@ bool ParseId(std::string_view text, int64_t* id) {
   return parsed.ec == std::errc() && parsed.ptr == end;
 }
 
+void Truncate(size_t size, PolledRows* rows) {
+  rows->ends.resize(size);
+  rows->positions.resize(size);
+  rows->bytes.resize(size == 0 ? 0 : rows->ends.back());
+}
+
 // In SelectSql's statements the bare name may also be one of their results.
 std::string Qualified(std::string_view column) { return "t." + QuoteMySqlName(column); }
 
@@ -71,8 +77,9 @@ absl::Status MySqlPolledTable::Connect() {
   absl::StatusOr<std::unique_ptr<MySqlConnection>> connection =
       MySqlConnection::Connect(options_.server, options_.timeouts, &cancelled_);
   if (!connection.ok()) return connection.status();
-  connection_ = *std::move(connection);
-  return connection_->Exec("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED");
+  absl::Status set = (*connection)->Exec("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED");
+  if (set.ok()) connection_ = *std::move(connection);
+  return set;
 }
 
 absl::Status MySqlPolledTable::CheckTable() {
@@ -145,14 +152,19 @@ absl::StatusOr<bool> MySqlPolledTable::PollIds(std::optional<int64_t> after, con
   if (stuck_) reading.rows = std::min(budget.rows, kRowsWhileStuck);
   std::vector<Gap> gaps;
   absl::StatusOr<bool> more = ReadIds(after, reading, rows, &gaps);
+  // Mostly a gap at the beginning fills within a moment.
+  while (more.ok() && !gaps.empty() && gaps[0].row == 0 && !IsSettled(gaps[0].last + 1)) {
+    if (absl::Status status = WaitAStep(); !status.ok()) return status;
+    reading.rows = std::min(budget.rows, kRowsWhileStuck);
+    Truncate(0, rows);
+    gaps.clear();
+    more = ReadIds(after, reading, rows, &gaps);
+  }
   if (!more.ok()) return Explain(more.status());
   if (connection_->lost()) {
     if (absl::Status status = Connect(); !status.ok()) return status;
   }
 
-  if (!gaps.empty() && gaps[0].row == 0 && !IsSettled(gaps[0].last + 1)) {
-    if (absl::Status status = WaitForGrace(); !status.ok()) return status;
-  }
   const auto settled = std::find_if(gaps.begin(), gaps.end(),
                                     [this](const Gap& gap) { return !IsSettled(gap.last + 1); });
   const absl::StatusOr<size_t> open =
@@ -165,9 +177,7 @@ absl::StatusOr<bool> MySqlPolledTable::PollIds(std::optional<int64_t> after, con
     stuck_ = kept == 0;
     // Behind a gap that is only too young there is more once it was waited for.
     more = kept > 0 && !waits;
-    rows->ends.resize(kept);
-    rows->positions.resize(kept);
-    rows->bytes.resize(kept == 0 ? 0 : rows->ends.back());
+    Truncate(kept, rows);
   }
   return more;
 }
@@ -227,20 +237,19 @@ bool MySqlPolledTable::IsSettled(int64_t id) const {
          highest_ids_[0].at + absl::ToChronoNanoseconds(polling_.grace) <= waited_;
 }
 
-// So long that what is visible at the beginning is settled at the end.
-absl::Status MySqlPolledTable::WaitForGrace() {
-  const auto step = absl::ToChronoNanoseconds(polling_.grace) / kGraceSteps;
-  const auto end = waited_ + absl::ToChronoNanoseconds(polling_.grace);
-  while (waited_ < end) {
-    const Clock::time_point until = Clock::now() + step;
-    while (Clock::now() < until) {
-      if (cancelled_) return absl::CancelledError("polling was stopped");
-      std::this_thread::sleep_for(
-          std::min<std::chrono::nanoseconds>(kCancelPoll, until - Clock::now()));
-    }
-    if (absl::Status status = NoteHighestId(); !status.ok()) return status;
+// A part of the grace time, after which the server has answered again.
+absl::Status MySqlPolledTable::WaitAStep() {
+  const Clock::time_point until =
+      Clock::now() + absl::ToChronoNanoseconds(polling_.grace) / kGraceSteps;
+  while (Clock::now() < until) {
+    if (cancelled_) return absl::CancelledError("polling was stopped");
+    std::this_thread::sleep_for(
+        std::min<std::chrono::nanoseconds>(kCancelPoll, until - Clock::now()));
   }
-  return absl::OkStatus();
+  if (connection_->lost()) {
+    if (absl::Status status = Connect(); !status.ok()) return status;
+  }
+  return NoteHighestId();
 }
 
 // The first of the `count` first gaps in which a row may still appear, or has appeared; `count` if

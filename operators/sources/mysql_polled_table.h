@@ -57,7 +57,7 @@ class MySqlPolledTable : public PollingTable {
                                std::vector<Gap>* gaps);
   absl::Status NoteHighestId();
   bool IsSettled(int64_t id) const;
-  absl::Status WaitForGrace();
+  absl::Status WaitAStep();
   absl::StatusOr<Probe> ProbeGaps(const Gap* begin, const Gap* end);
   absl::StatusOr<size_t> FirstOpenGap(const std::vector<Gap>& gaps, size_t count);
 

@@ -52,7 +52,7 @@ struct PollingOptions {
   absl::Duration look_back = absl::Minutes(10);
   /// Mode kId: how long an id may take from being drawn to being in the table (MySQL); how long one
   /// poll waits for transactions under way (PostgreSQL).
-  absl::Duration grace = absl::Milliseconds(250);
+  absl::Duration grace = absl::Milliseconds(500);
   /// What one poll takes at most; a few polls are in memory until their batches are committed.
   int64_t max_rows = 50'000;
   size_t max_bytes = size_t{16} << 20;
@@ -70,7 +70,7 @@ struct PollingStart {
 };
 
 /// What the checkpoint's fingerprint says of a polled table, server and credentials left out:
-/// `orders by id order_id`.
+/// `table orders by id order_id`.
 std::string PollingFingerprint(const PollingOptions& options);
 
 }  // namespace tidemark

@@ -35,16 +35,17 @@ int64_t MinusSaturated(int64_t time, int64_t duration) {
 }  // namespace
 
 std::string PollingFingerprint(const PollingOptions& options) {
+  const std::string table = options.table.empty() ? "table" : "table " + options.table;
   switch (options.mode) {
     case PollingMode::kId:
-      return fmt::format("{} by id {}", options.table, options.id_column);
+      return fmt::format("{} by id {}", table, options.id_column);
     case PollingMode::kTimestamp:
-      return fmt::format("{} by timestamp {}", options.table, options.timestamp_column);
+      return fmt::format("{} by timestamp {}", table, options.timestamp_column);
     case PollingMode::kTimestampAndId:
-      return fmt::format("{} by timestamp {} and id {}", options.table, options.timestamp_column,
-                         options.id_column);
+      break;
   }
-  return options.table;
+  return fmt::format("{} by timestamp {} and id {}", table, options.timestamp_column,
+                     options.id_column);
 }
 
 absl::StatusOr<std::unique_ptr<PollingSource>> PollingSource::Make(
