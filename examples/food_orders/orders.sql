@@ -1,0 +1,11 @@
+-- The table that food_orders_producer polls. Orders are found by created_at, which is indexed, and told apart by order_id.
+CREATE TABLE IF NOT EXISTS orders (
+  order_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  customer_name text NOT NULL,
+  restaurant_name text NOT NULL,
+  item text NOT NULL,
+  amount double precision NOT NULL,
+  order_status text NOT NULL,
+  created_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX IF NOT EXISTS orders_created_at ON orders (created_at);
