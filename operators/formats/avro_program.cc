@@ -309,6 +309,9 @@ bool AvroProgram::Take(const Instruction& instruction, State* state) const {
       Slot<double>(state->output, instruction.column, state->row) = value;
       return true;
     }
+    case Op::kDouble:
+      return state->cursor.ReadRaw(&Slot<double>(state->output, instruction.column, state->row)) ||
+             Fault(instruction, state);
     case Op::kString: {
       std::string_view text;
       if (!state->cursor.ReadBytes(&text)) return Fault(instruction, state);

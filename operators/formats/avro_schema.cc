@@ -280,8 +280,8 @@ const AvroType* AvroSchemaParser::ParseContainer(AvroKind kind, const Members& m
   const std::string_view word = kind == AvroKind::kArray ? "items" : "values";
   const auto items = members.find(word);
   if (items == members.end()) {
-    return FailType(
-        fmt::format("an {} has no \"{}\"", kKindNames[static_cast<size_t>(kind)], word));
+    return FailType(fmt::format("a type of kind {} has no \"{}\"",
+                                kKindNames[static_cast<size_t>(kind)], word));
   }
   AvroType* type = NewType(kind);
   if (type == nullptr) return nullptr;

@@ -31,5 +31,26 @@ TEST(FormatTest, AWrongSchemaIsRefused) {
   }
 }
 
+TEST(FormatTest, TheFingerprintHoldsWhatOfAnAvroSchemaMatters) {
+  const Schema a = Schema().Int64("a");
+  const auto record = [](const std::string& doc, const std::string& type) {
+    return R"({"type":"record","name":"r","doc":")" + doc + R"(","fields":[{"name":"a","type":")" +
+           type + "\"}]}";
+  };
+  const std::string raw = FormatFingerprint(Avro(a, {.writer_schema = record("x", "int")}));
+  EXPECT_EQ(raw,
+            R"( raw writer {"name":"r","type":"record","fields":[{"name":"a","type":"int"}]})");
+  EXPECT_EQ(FormatFingerprint(Avro(a, {.writer_schema = record("y", "int")})), raw);
+  EXPECT_NE(FormatFingerprint(Avro(a, {.writer_schema = record("x", "long")})), raw);
+  EXPECT_NE(FormatFingerprint(Avro(
+                a, {.writer_schema = record("x", "int"), .reader_schema = record("x", "long")})),
+            raw);
+  // Where schemas come from may change.
+  EXPECT_EQ(FormatFingerprint(
+                Avro(a, {.framing = AvroFraming::kConfluent, .registry_url = "http://one"})),
+            " confluent");
+  EXPECT_EQ(FormatFingerprint(Json(a)), "");
+}
+
 }  // namespace
 }  // namespace tidemark
