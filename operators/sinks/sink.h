@@ -102,8 +102,8 @@ class Sink {
     (void)marker;
     return absl::OkStatus();
   }
-  /// For markers that their server forgets after a time (Kafka, a week): writes the one that is held
-  /// again. To be called about once a day while no batch runs.
+  /// For markers that their server forgets after a time (Kafka, a week): writes the one that is
+  /// held again. To be called about once a day while no batch runs.
   virtual absl::Status KeepMarker() { return absl::OkStatus(); }
   /// Writes the batch with its marker, atomically. If the sink already holds this batch of this
   /// epoch and plan, it writes nothing and answers OK with what it holds.
