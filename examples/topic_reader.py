@@ -2,6 +2,7 @@
 import ctypes
 from ctypes import POINTER, c_char_p, c_int, c_int32, c_int64, c_size_t, c_void_p
 
+OFFSET_BEGINNING = -2
 PARTITION_EOF = -191
 TIMEOUT_MS = 10_000
 
@@ -64,8 +65,8 @@ class TopicReader:
         self._partitions = self._library.rd_kafka_topic_partition_list_new(c_int(8))
         try:
             for partition in range(self._count_partitions()):
-                self._library.rd_kafka_topic_partition_list_add(
-                    self._partitions, self._topic, c_int32(partition)).contents.offset = -2
+                self._library.rd_kafka_topic_partition_list_add(self._partitions, self._topic,
+                                                                c_int32(partition))
         except RuntimeError:
             self.close()
             raise
@@ -95,6 +96,8 @@ class TopicReader:
 
     def messages(self):
         """The value (bytes or None) of every message, and the offset behind each partition's last."""
+        for i in range(self._partitions.contents.count):
+            self._partitions.contents.elements[i].offset = OFFSET_BEGINNING
         self._check(self._library.rd_kafka_assign(self._handle, self._partitions))
         values, ends = [], {}
         while len(ends) < self._partitions.contents.count:
