@@ -383,7 +383,11 @@ absl::StatusOr<std::optional<KafkaGroupOffset>> KafkaClient::CommittedOffset(
 
 absl::Status KafkaClient::CreateTopic(const std::string& topic, int32_t partitions) {
   return Ask([topic, partitions, handle = handle_] {
-    return AskForTopic(handle->get(), topic, partitions);
+    const absl::Status made = AskForTopic(handle->get(), topic, partitions);
+    if (!made.ok()) return made;
+    // The broker that is asked next may hear of it a moment later.
+    const absl::Status known = AskPartitionCount(handle->get(), topic).status();
+    return absl::IsNotFound(known) ? absl::UnavailableError(std::string(known.message())) : known;
   });
 }
 

@@ -131,7 +131,8 @@ class KafkaClient {
   /// The group's own, of committed transactions only; waits for one that is under way.
   absl::StatusOr<std::optional<KafkaGroupOffset>> CommittedOffset(const std::string& topic,
                                                                   int32_t partition);
-  /// OK too if it exists already. `partitions` 0: as many as the cluster makes by default.
+  /// Returns when the topic can be asked for; OK too if it exists already. `partitions` 0: as many
+  /// as the cluster makes by default.
   absl::Status CreateTopic(const std::string& topic, int32_t partitions);
 
   /// Has the thread call `call`, which may block for kCallTimeout, again and again while it answers
