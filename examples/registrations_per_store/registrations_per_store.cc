@@ -39,6 +39,30 @@ Query RegistrationsPerStore(Job& job) {
                OutputMode::kUpdate, Trigger::Every(absl::Seconds(10)));
 }
 
+Query PublishUserChanges(Job& job) {
+  return job.Source("users_change_events")
+      .Decode(Rows(Schema()
+                       .Int64("customer_id")
+                       .Int64("store_id")
+                       .String("first_name")
+                       .String("last_name")
+                       .String("email")
+                       .Timestamp("created_at")))
+      .WriteTo(job.Sink("users_change_events").Key("customer_id"), OutputMode::kAppend,
+               Trigger::Every(absl::Seconds(1)));
+}
+
+Person MakePerson(uint64_t seed, int64_t number) {
+  RecordRandom random(seed, 0, number);
+  Person person;
+  person.first_name = kFirstNames[static_cast<size_t>(random.Below(kFirstNames.size()))];
+  person.last_name = kLastNames[static_cast<size_t>(random.Below(kLastNames.size()))];
+  person.email = fmt::format("customer{}.{}@example.com", seed, number);
+  // The first stores are the busy ones.
+  person.store_id = 1 + random.Below(1 + random.Below(5));
+  return person;
+}
+
 GeneratedRecord FakeCustomer(uint64_t seed, int32_t partition, int64_t offset) {
   RecordRandom random(seed, partition, offset);
   const int64_t now_ms = kStartMs + offset * kStepMs;
