@@ -43,7 +43,8 @@ int Fail(const std::string& problem, int code) {
 }
 
 void OnDelivery(rd_kafka_t*, const rd_kafka_message_t* message, void* opaque) {
-  auto& counts = *static_cast<Counts*>(opaque);
+  const auto* const handle = static_cast<tidemark::KafkaHandle*>(opaque);
+  auto& counts = *static_cast<Counts*>(handle->delivery_opaque());
   if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
     ++counts.sent;
   } else {

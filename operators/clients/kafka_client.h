@@ -60,7 +60,8 @@ class KafkaHandle {
     KafkaProperties defaults = {};  ///< the user may set these otherwise
     KafkaProperties fixed = {};     ///< the user may not set these: what we do depends on them
     DeliveryReport on_delivery = nullptr;
-    void* delivery_opaque = nullptr;  ///< what rd_kafka_opaque gives on_delivery
+    /// on_delivery finds it as static_cast<KafkaHandle*>(opaque)->delivery_opaque().
+    void* delivery_opaque = nullptr;
   };
 
   /// Connects to nothing yet. InvalidArgument names the property that is unknown, wrong or not the
