@@ -1,4 +1,5 @@
 -- The table that food_orders_producer polls. Orders are found by created_at, which is indexed, and told apart by order_id.
+SET client_min_messages TO warning;  -- no words about what is there already
 CREATE TABLE IF NOT EXISTS orders (
   order_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   customer_name text NOT NULL,

@@ -1,0 +1,31 @@
+#include "examples/orders_to_avro/orders_to_avro.h"
+
+namespace tidemark::examples {
+
+PollingOptions NewOrdersTable() {
+  PollingOptions table;
+  table.mode = PollingMode::kId;
+  table.id_column = "order_id";
+  table.mirror.table = "streaming_offsets";
+  table.mirror.offset_column = "last_order_id";
+  table.mirror.create_table = true;
+  return table;
+}
+
+Query OrdersToAvro(Job& job) {
+  return job.Source("new_orders")
+      .Decode(Rows(
+          Schema().Int32("order_id").Int32("customer_id").Double("amount").Timestamp("created_at")))
+      .WithColumn("created_at", DateFormat(Col("created_at"), "yyyy-MM-dd'T'HH:mm:ss.SSS'Z'"))
+      .WriteTo(job.Sink("orders_avro_topic").Key("order_id"), OutputMode::kAppend);
+}
+
+Query OrdersAvroToJson(Job& job) {
+  // That the records are Avro, and of which schema, is said by --format and --avro-schema.
+  return job.Source("orders_avro_topic")
+      .Decode(Json(
+          Schema().Int32("order_id").Int32("customer_id").Double("amount").String("created_at")))
+      .WriteTo(job.Sink("orders").Key("order_id"), OutputMode::kAppend);
+}
+
+}  // namespace tidemark::examples
