@@ -25,6 +25,7 @@ volatile std::sig_atomic_t stopped = 0;
 struct Flags {
   std::string brokers;
   std::string topic = "orders";
+  std::string format = "json";
   double rate = 1000;
   uint64_t seed = 1;
   int64_t count = 0;
@@ -104,7 +105,7 @@ bool Send(rd_kafka_t* producer, const Flags& flags, int32_t partitions, int64_t 
   const int64_t now_ms =
       start_ms + static_cast<int64_t>(static_cast<double>(i) * 1000 / flags.rate);
   const std::string key = std::to_string(order.orderid);
-  const std::string value = order.Json(now_ms);
+  const std::string value = flags.format == "avro" ? order.Avro(now_ms) : order.Json(now_ms);
   while (stopped == 0) {
     const rd_kafka_resp_err_t error = rd_kafka_producev(
         producer, RD_KAFKA_V_TOPIC(flags.topic.c_str()), RD_KAFKA_V_PARTITION(partition),
@@ -154,6 +155,8 @@ int main(int argc, char** argv) {
   CLI::App app("Sends made-up orders to a topic, at a steady rate.");
   app.add_option("--brokers", flags.brokers, "Kafka brokers, HOST:PORT,...")->required();
   app.add_option("--topic", flags.topic, "where to send them (default orders)");
+  app.add_option("--format", flags.format, "json (default) or avro, of order.avsc")
+      ->check(CLI::IsMember({"json", "avro"}));
   app.add_option("--rate", flags.rate, "orders a second (default 1000)")
       ->check(CLI::PositiveNumber);
   app.add_option("--seed", flags.seed, "another seed makes other orders (default 1)");

@@ -14,6 +14,13 @@ constexpr int64_t kStepMs = 120;                 // between two orders of a part
 constexpr int64_t kLongestDelayMs = 60'000;
 constexpr std::array kRegions = {"north", "south", "west"};
 
+// Avro's int and long: zigzag, seven bits a byte, the lowest first.
+void AppendLong(int64_t value, std::string* datum) {
+  uint64_t rest = (static_cast<uint64_t>(value) << 1) ^ static_cast<uint64_t>(value >> 63);
+  for (; rest > 0x7F; rest >>= 7) datum->push_back(static_cast<char>(rest | 0x80));
+  datum->push_back(static_cast<char>(rest));
+}
+
 }  // namespace
 
 Query OrderTotals(Job& job) {
@@ -52,6 +59,18 @@ std::string Order::Json(int64_t now_ms) const {
   return fmt::format(
       R"({{"itemid":{},"orderid":{},"shopid":{},"region":"{}","count":{},"created_at":"{}"}})",
       itemid, orderid, shopid, region, count, created);
+}
+
+std::string Order::Avro(int64_t now_ms) const {
+  std::string datum;
+  AppendLong(itemid, &datum);
+  AppendLong(orderid, &datum);
+  AppendLong(shopid, &datum);
+  AppendLong(static_cast<int64_t>(region.size()), &datum);
+  datum += region;
+  AppendLong(count, &datum);
+  AppendLong(now_ms - delay_ms, &datum);
+  return datum;
 }
 
 GeneratedRecord FakeOrder(uint64_t seed, int32_t partition, int64_t offset) {

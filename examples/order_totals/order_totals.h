@@ -24,6 +24,8 @@ struct Order {
 
   /// The record: made `delay_ms` before `now_ms`.
   std::string Json(int64_t now_ms) const;
+  /// The same as a bare Avro datum of order.avsc.
+  std::string Avro(int64_t now_ms) const;
 };
 Order MakeOrder(uint64_t seed, int32_t partition, int64_t offset);
 

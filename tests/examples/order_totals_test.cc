@@ -6,6 +6,7 @@
 #include <simdjson.h>
 
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <utility>
 
@@ -158,10 +159,62 @@ TEST_F(OrderTotalsJob, ProfileProdKeepsTheTableUpToDate) {
   EXPECT_GT(run(), groups);
 }
 
+// The same orders as JSON and as Avro; the job that reads Avro is killed on the way.
+TEST_F(OrderTotalsJob, AvroGivesTheSameTotals) {
+  absl::StatusOr<std::unique_ptr<KafkaServer>> kafka = KafkaServer::Start();
+  ASSERT_TRUE(kafka.ok()) << kafka.status();
+  absl::StatusOr<std::unique_ptr<MariaDbServer>> database = MariaDbServer::Start();
+  ASSERT_TRUE(database.ok()) << database.status();
+  const auto produce = [&](const std::string& topic, const std::string& format) {
+    ASSERT_TRUE((*kafka)->CreateTopic(topic, 2).ok());
+    const ProcessResult result =
+        folder_.Run("order_producer",
+                    {"--brokers", (*kafka)->brokers(), "--rate", "2000", "--count", "3000",
+                     "--topic", topic, "--format", format, "--start", "2025-01-06T08:04:59Z"});
+    ASSERT_EQ(result.exit_code, 0) << result.stderr_text;
+  };
+  produce("orders", "json");
+  produce("orders_avro", "avro");
+  std::filesystem::create_directories(folder_.Path("services"));
+  std::ofstream(folder_.Path("services/mysql.password")) << (*database)->password() << '\n';
+  const auto flags = [&](const std::string& trigger) {
+    return std::vector<std::string>{"--profile",
+                                    "pipeline_avro",
+                                    "--brokers",
+                                    (*kafka)->brokers(),
+                                    "--sink",
+                                    (*database)->url("order_totals_avro") + "?create_table=true",
+                                    "--max-offsets-per-trigger",
+                                    "100",
+                                    "--trigger",
+                                    trigger};
+  };
+  const auto job = folder_.Launch("order_totals", flags("asap"));
+  ASSERT_TRUE(testing::WaitUntil([&] {
+    const auto rows = (*database)->Query("SELECT batch_id FROM tidemark_batches");
+    return rows.ok() && !rows->empty() && std::stoll(*rows->at(0).at(0)) >= 3;
+  })) << job->Stderr();
+  EXPECT_EQ(job->Kill(), 137) << job->Stderr();
+  const ProcessResult last = folder_.Run("order_totals", flags("available-now"));
+  ASSERT_EQ(last.exit_code, 0) << last.stderr_text;
+  EXPECT_THAT(last.stderr_text, HasSubstr("Resumed from checkpoints/order_totals_avro"));
+
+  const auto rows = (*database)->Query("SELECT rowkey, orders, items FROM order_totals_avro");
+  ASSERT_TRUE(rows.ok()) << rows.status();
+  std::map<std::string, std::pair<int64_t, int64_t>> table;
+  for (const testing::MariaDbRow& row : *rows)
+    table[*row[0]] = {std::stoll(*row[1]), std::stoll(*row[2])};
+  const auto records = (*kafka)->ReadTopic("orders");
+  ASSERT_TRUE(records.ok()) << records.status();
+  EXPECT_EQ(records->size(), 3000u);
+  EXPECT_EQ(table, Fold(*records));
+}
+
 TEST_F(OrderTotalsJob, TheProducerRefusesWrongFlags) {
   EXPECT_EQ(folder_.Run("order_producer", {}).exit_code, 2);
   EXPECT_EQ(folder_.Run("order_producer", {"--brokers", "x:1", "--rate", "0"}).exit_code, 2);
   EXPECT_EQ(folder_.Run("order_producer", {"--brokers", "x:1", "--start", "soon"}).exit_code, 2);
+  EXPECT_EQ(folder_.Run("order_producer", {"--brokers", "x:1", "--format", "xml"}).exit_code, 2);
   EXPECT_EQ(folder_.Run("order_producer", {"--help"}).exit_code, 0);
 }
 
