@@ -79,6 +79,21 @@ class CustomersTable : public ::testing::Test {
     EXPECT_TRUE(result.ok()) << result.status();
     return result.ok() ? *result : ProcessResult{-1, "", ""};
   }
+  // What the pipeline's command says of these servers.
+  std::string Verify() {
+    std::ofstream(folder_.Path("mysql.password")) << database_->password();
+    const absl::StatusOr<ProcessResult> result =
+        RunProcess({.args = {std::string(TIDEMARK_SOURCE_DIR) + "/examples/customers_table/verify",
+                             "--wait", "0"},
+                    .env = {{"TIDEMARK_SERVICES_DIR", folder_.Path("")},
+                            {"TIDEMARK_KAFKA_PORT", fmt::format("{}", kafka_->port())},
+                            {"TIDEMARK_MYSQL_PORT", fmt::format("{}", database_->port())}}},
+                   absl::Minutes(1));
+    EXPECT_TRUE(result.ok()) << result.status();
+    if (!result.ok()) return "";
+    EXPECT_EQ(result->exit_code, result->stdout_text.starts_with("OK") ? 0 : 1);
+    return result->stdout_text;
+  }
   std::unique_ptr<Process> Job() {
     return folder_.Launch("customers_table",
                           {"--brokers", kafka_->brokers(), "--starting-offsets", "earliest",
@@ -119,8 +134,10 @@ TEST_F(CustomersTable, TheTableIsWhatTheChangesLeaveThoughTheJobIsKilled) {
   std::unique_ptr<Process> job = Job();
   for (int round = 1; round <= 6; ++round) {
     if (round % 2 == 0) publish(1000 + round * 1000, 2000 + round * 1000);
-    ASSERT_TRUE(
-        WaitUntil([&] { return Contains(job->Stderr(), "checkpoint ") || !job->Running(); }));
+    ASSERT_TRUE(WaitUntil([&] {
+      return Contains(job->Stderr(), " ./checkpoints/") || !job->Running();
+    })) << "round "
+        << round << ": " << job->Stderr();
     std::this_thread::sleep_for(std::chrono::milliseconds(random() % 300));
     EXPECT_EQ(job->Kill(), 137) << job->Stderr();
     job = Job();
@@ -153,6 +170,11 @@ TEST_F(CustomersTable, TheTableIsWhatTheChangesLeaveThoughTheJobIsKilled) {
   more[-3] = "C|c3|update";
   EXPECT_TRUE(WaitUntil([&] { return Table() == more; })) << job->Stderr();
   EXPECT_EQ(job->Terminate(absl::Seconds(15)), 0) << job->Stderr();
+
+  EXPECT_EQ(Verify(),
+            fmt::format("OK | customers | {} rows, what 5006 changes leave\n", more.size()));
+  ASSERT_TRUE(database_->Exec("UPDATE customers SET name = 'other' WHERE id = -3").ok());
+  EXPECT_THAT(Verify(), HasSubstr("FAIL | customers | 1 rows differ, such as id -3"));
 }
 
 TEST_F(CustomersTable, LinesThatAreNoMessagesAreNamedAndNotSent) {
