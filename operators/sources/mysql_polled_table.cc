@@ -50,7 +50,7 @@ int64_t ParseTime(std::string_view text) { return ParseTimestamp(text).value_or(
 
 std::string TimeLiteral(int64_t micros) {
   return micros == INT64_MIN ? "'0000-00-00 00:00:00'"
-                             : fmt::format("'{}'", ServerTimeText(micros));
+                             : fmt::format("'{}'", ServerTimeText(micros, true));
 }
 
 }  // namespace
@@ -307,62 +307,68 @@ absl::StatusOr<std::optional<int64_t>> MySqlPolledTable::LatestTime() {
   return std::optional<int64_t>(std::min(ParseTime(*row[0]), ParseTime(*row[1])));
 }
 
+// The rows from `place` on.
+std::string MySqlPolledTable::PlaceSql(const TimePlace& place) const {
+  const std::string time = Qualified(polling_.timestamp_column);
+  if (!place.time.has_value()) return time + " IS NOT NULL";
+  const std::string from = TimeLiteral(*place.time);
+  std::string sql = fmt::format("{} >= {}", time, from);
+  if (place.key.empty()) return sql;
+  // Written out, because the server finds no index range in a comparison of rows.
+  sql += fmt::format(" AND ({} > {}", time, from);
+  std::string equal;
+  for (size_t i = 0; i < shape_.key.size(); ++i) {
+    const std::string name = Qualified(shape_.key[i].name);
+    const std::string literal = shape_.key[i].LiteralOf(place.key[i]);
+    sql += fmt::format(" OR ({}{} > {})", equal, name, literal);
+    equal += fmt::format("{} = {} AND ", name, literal);
+  }
+  return sql + ")";
+}
+
+// Of a row that begins with the timestamp and the key.
+RowPosition MySqlPolledTable::PositionOf(const MySqlRowView& row) {
+  RowPosition position{ParseTime(row[0]), 0};
+  int64_t id = 0;
+  if (shape_.key.size() == 1 && shape_.key[0].literal == MySqlKeyColumn::Literal::kNumber &&
+      ParseId(row[1], &id)) {
+    position.key = static_cast<uint64_t>(id);
+    return position;
+  }
+  key_bytes_.clear();
+  for (size_t i = 0; i < shape_.key.size(); ++i) AppendKeyPart(row[1 + i], &key_bytes_);
+  position.key = StableHash(key_bytes_);
+  return position;
+}
+
 absl::StatusOr<bool> MySqlPolledTable::PollTimes(const SeenRows& seen, const Budget& budget,
                                                  TimePlace* place, PolledRows* rows) {
   if (connection_ == nullptr || connection_->lost()) {
     if (absl::Status status = Open(); !status.ok()) return status;
   }
-  const std::string time = Qualified(polling_.timestamp_column);
-  const std::vector<MySqlKeyColumn>& key = shape_.key;
-  std::string order = time;
-  for (const MySqlKeyColumn& column : key) order += ", " + Qualified(column.name);
-  std::string where = time + " IS NOT NULL";
-  if (place->time.has_value()) where = fmt::format("{} >= {}", time, TimeLiteral(*place->time));
-  if (place->time.has_value() && !place->key.empty()) {
-    where += fmt::format(" AND ({} > {}", time, TimeLiteral(*place->time));
-    std::string equal;
-    for (size_t i = 0; i < key.size(); ++i) {
-      const std::string name = Qualified(key[i].name);
-      const std::string literal = key[i].LiteralOf(place->key[i]);
-      where += fmt::format(" OR ({}{} > {})", equal, name, literal);
-      equal += fmt::format("{} = {} AND ", name, literal);
-    }
-    where += ")";
-  }
-  const auto columns = connection_->StartRows(
-      fmt::format("{} WHERE {} ORDER BY {} LIMIT {}", SelectSql(order), where, order, budget.rows));
+  std::string order = Qualified(polling_.timestamp_column);
+  for (const MySqlKeyColumn& column : shape_.key) order += ", " + Qualified(column.name);
+  const auto columns = connection_->StartRows(fmt::format(
+      "{} WHERE {} ORDER BY {} LIMIT {}", SelectSql(order), PlaceSql(*place), order, budget.rows));
   if (!columns.ok()) return Explain(columns.status());
   if (absl::Status status = CheckResult(*columns); !status.ok()) return status;
-
   size_t read = 0;
   MySqlRowView row;
-  std::string key_bytes;
   while (true) {
     const absl::StatusOr<bool> got = connection_->NextRow(&row);
     if (!got.ok()) return got.status();
     if (!*got) return read == budget.rows;
     ++read;
-    RowPosition position{ParseTime(row[0]), 0};
-    int64_t id = 0;
-    if (key.size() == 1 && key[0].literal == MySqlKeyColumn::Literal::kNumber &&
-        ParseId(row[1], &id)) {
-      position.key = static_cast<uint64_t>(id);
-    } else {
-      key_bytes.clear();
-      for (size_t i = 0; i < key.size(); ++i) {
-        key_bytes.append(fmt::format("{}:", row.lengths[1 + i])).append(row[1 + i]);
-      }
-      position.key = StableHash(key_bytes);
+    const RowPosition position = PositionOf(row);
+    if (!seen.contains(position)) {
+      AppendRow(row, 1 + shape_.key.size(), rows);
+      rows->positions.push_back(position);
     }
     const bool full = rows->bytes.size() >= budget.bytes;
     if (read == budget.rows || full) {
       place->time = position.value;
       place->key.clear();
-      for (size_t i = 0; i < key.size(); ++i) place->key.emplace_back(row[1 + i]);
-    }
-    if (!seen.contains(position)) {
-      AppendRow(row, 1 + key.size(), rows);
-      rows->positions.push_back(position);
+      for (size_t i = 0; i < shape_.key.size(); ++i) place->key.emplace_back(row[1 + i]);
     }
     if (full) {
       connection_->StopRows();

@@ -53,6 +53,9 @@ class MySqlPolledTable : public PollingTable {
   absl::Status CheckResult(const std::vector<MySqlResultColumn>& columns);
   void AppendRow(const MySqlRowView& row, size_t first_column, PolledRows* rows);
 
+  std::string PlaceSql(const TimePlace& place) const;
+  RowPosition PositionOf(const MySqlRowView& row);
+
   absl::StatusOr<bool> ReadIds(std::optional<int64_t> after, const Budget& budget, PolledRows* rows,
                                std::vector<Gap>* gaps);
   absl::Status NoteHighestId();
@@ -70,6 +73,7 @@ class MySqlPolledTable : public PollingTable {
   MySqlPolledShape shape_;
   std::vector<MySqlResultColumn> result_;  // of the first page; another one means another table
   RowWriter writer_;
+  std::string key_bytes_;
   bool mirror_made_ = false;
 
   // The highest id seen at moments of `waited_`, a clock that goes by answers of the server: a

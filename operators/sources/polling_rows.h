@@ -28,6 +28,11 @@ struct RowPosition {
     return H::combine(std::move(h), position.value, position.key);
   }
 };
+/// Adds a part of a key to the bytes whose hash is RowPosition::key.
+inline void AppendKeyPart(std::string_view part, std::string* key) {
+  const auto size = static_cast<uint32_t>(part.size());
+  key->append(reinterpret_cast<const char*>(&size), sizeof(size)).append(part);
+}
 using SeenRows = absl::flat_hash_set<RowPosition>;
 
 /// The rows of one poll: encoded (formats/row_format.h), with their positions. Filled by one

@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "tidemark/operators/rows/text.h"
 
 namespace tidemark {
@@ -14,16 +12,15 @@ constexpr int64_t kSecondsPerDay = 86'400;
 
 }  // namespace
 
-std::string ServerTimeText(int64_t micros) {
-  static const int64_t first = DaysFromCivil(1, 1, 1) * kSecondsPerDay * kMicrosPerSecond;
-  static const int64_t last = DaysFromCivil(10000, 1, 1) * kSecondsPerDay * kMicrosPerSecond - 1;
-  micros = std::clamp(micros, first, last);
+std::string ServerTimeText(int64_t micros, bool has_year_zero) {
   const int64_t second = FloorDiv(micros, kMicrosPerSecond);
   const CivilDate date = CivilFromDays(FloorDiv(second, kSecondsPerDay));
   const int64_t of_day = FloorMod(second, kSecondsPerDay);
-  return fmt::format("{:04}-{:02}-{:02} {:02}:{:02}:{:02}.{:06}", date.year, date.month, date.day,
-                     of_day / 3600, of_day / 60 % 60, of_day % 60,
-                     FloorMod(micros, kMicrosPerSecond));
+  const bool before_christ = date.year <= 0 && !has_year_zero;
+  return fmt::format("{:04}-{:02}-{:02} {:02}:{:02}:{:02}.{:06}{}",
+                     before_christ ? 1 - date.year : date.year, date.month, date.day, of_day / 3600,
+                     of_day / 60 % 60, of_day % 60, FloorMod(micros, kMicrosPerSecond),
+                     before_christ ? " BC" : "");
 }
 
 }  // namespace tidemark

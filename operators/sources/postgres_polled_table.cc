@@ -21,6 +21,12 @@ constexpr std::chrono::milliseconds kWritersPoll(10);
 // In SelectSql's statements the bare name may also be one of their results.
 std::string Qualified(std::string_view column) { return "t." + QuotePostgresName(column); }
 
+// Of PostgresTime, where the two ends are the infinities.
+std::string TimeText(int64_t micros) {
+  if (micros == INT64_MIN) return "-infinity";
+  return micros == INT64_MAX ? "infinity" : ServerTimeText(micros, false);
+}
+
 // Splits a row of COPY's binary format; false at the trailer, or if it is none with so many values.
 bool SplitRow(std::string_view data, std::vector<std::string_view>* values) {
   const auto take_number = [&data](int bytes) {
@@ -224,13 +230,12 @@ absl::StatusOr<bool> PostgresPolledTable::WritersAreGone() {
 
 absl::StatusOr<std::optional<int64_t>> PostgresPolledTable::LatestTime() {
   if (absl::Status status = Ready(); !status.ok()) return status;
-  const std::string type = shape_.time_has_zone ? "timestamptz" : "timestamp";
   const std::string time = QuotePostgresName(polling_.timestamp_column);
   std::optional<int64_t> latest;
   // In UTC, so now() has the clock reading of either type.
   const absl::StatusOr<size_t> read = Copy(
       fmt::format("SELECT highest::{1}, now()::{1} FROM (SELECT max({0}) AS highest FROM {2}) AS m",
-                  time, type, shape_.table),
+                  time, TimeType(), shape_.table),
       2, [&] {
         if (values_[0].data() == nullptr) return true;
         latest = std::min(PostgresTime(values_[0]).value_or(INT64_MAX),
@@ -241,63 +246,63 @@ absl::StatusOr<std::optional<int64_t>> PostgresPolledTable::LatestTime() {
   return latest;
 }
 
+// The rows from `place` on.
+std::string PostgresPolledTable::PlaceSql(const TimePlace& place, const std::string& order) const {
+  const std::string time = Qualified(polling_.timestamp_column);
+  if (!place.time.has_value()) return time + " IS NOT NULL";
+  const std::string from =
+      fmt::format("{}::{}", QuotePostgresText(TimeText(*place.time)), TimeType());
+  std::string sql = fmt::format("{} >= {}", time, from);
+  if (place.key.empty()) return sql;
+  std::string values = from;
+  for (const std::string& value : place.key) values += ", " + QuotePostgresText(value);
+  return sql + fmt::format(" AND ({}) > ({})", order, values);
+}
+
+// Of the row at hand, which begins with the timestamp and the key.
+RowPosition PostgresPolledTable::Position() {
+  RowPosition position{PostgresTime(values_[0]).value_or(INT64_MAX), 0};
+  if (shape_.key.size() == 1 && shape_.key[0].is_integer) {
+    int64_t id = 0;
+    std::from_chars(values_[1].data(), values_[1].data() + values_[1].size(), id);
+    position.key = static_cast<uint64_t>(id);
+    return position;
+  }
+  key_bytes_.clear();
+  for (size_t i = 0; i < shape_.key.size(); ++i) AppendKeyPart(values_[1 + i], &key_bytes_);
+  position.key = StableHash(key_bytes_);
+  return position;
+}
+
 absl::StatusOr<bool> PostgresPolledTable::PollTimes(const SeenRows& seen, const Budget& budget,
                                                     TimePlace* place, PolledRows* rows) {
   if (absl::Status status = Ready(); !status.ok()) return status;
-  const std::string type = shape_.time_has_zone ? "timestamptz" : "timestamp";
-  const std::string time = Qualified(polling_.timestamp_column);
-  const std::vector<PostgresKeyColumn>& key = shape_.key;
-  std::string order = time;
-  std::string first = fmt::format("{}::{}", time, type);
-  for (const PostgresKeyColumn& column : key) {
-    const std::string name = Qualified(column.name);
-    order += ", " + name;
-    first += fmt::format(", {}::text", name);
+  const size_t key_size = shape_.key.size();
+  std::string order = Qualified(polling_.timestamp_column);
+  std::string first = fmt::format("{}::{}", order, TimeType());
+  for (const PostgresKeyColumn& column : shape_.key) {
+    order += ", " + Qualified(column.name);
+    first += fmt::format(", {}::text", Qualified(column.name));
   }
-  std::string where = time + " IS NOT NULL";
-  if (place->time.has_value()) {
-    const std::string from = *place->time == INT64_MIN ? "'-infinity'"
-                             : *place->time == INT64_MAX
-                                 ? "'infinity'"
-                                 : QuotePostgresText(ServerTimeText(*place->time));
-    where = fmt::format("{} >= {}::{}", time, from, type);
-    if (!place->key.empty()) {
-      std::string values = fmt::format("{}::{}", from, type);
-      for (const std::string& value : place->key) values += ", " + QuotePostgresText(value);
-      where += fmt::format(" AND ({}) > ({})", order, values);
-    }
-  }
-  std::string key_bytes;
-  size_t read_rows = 0;
+  size_t count = 0;
   bool full = false;
-  const absl::StatusOr<size_t> read = Copy(
-      fmt::format("{} WHERE {} ORDER BY {} LIMIT {}", SelectSql(first), where, order, budget.rows),
-      1 + key.size() + shape_.columns.size(), [&] {
-        ++read_rows;
-        RowPosition position{PostgresTime(values_[0]).value_or(INT64_MAX), 0};
-        if (key.size() == 1 && key[0].is_integer) {
-          int64_t id = 0;
-          std::from_chars(values_[1].data(), values_[1].data() + values_[1].size(), id);
-          position.key = static_cast<uint64_t>(id);
-        } else {
-          key_bytes.clear();
-          for (size_t i = 0; i < key.size(); ++i) {
-            key_bytes.append(fmt::format("{}:", values_[1 + i].size())).append(values_[1 + i]);
-          }
-          position.key = StableHash(key_bytes);
-        }
-        if (!seen.contains(position)) {
-          AppendRow(&values_[1 + key.size()], rows);
-          rows->positions.push_back(position);
-        }
-        full = rows->bytes.size() >= budget.bytes;
-        if (read_rows == budget.rows || full) {
-          place->time = position.value;
-          place->key.clear();
-          for (size_t i = 0; i < key.size(); ++i) place->key.emplace_back(values_[1 + i]);
-        }
-        return !full;
-      });
+  const absl::StatusOr<size_t> read =
+      Copy(fmt::format("{} WHERE {} ORDER BY {} LIMIT {}", SelectSql(first),
+                       PlaceSql(*place, order), order, budget.rows),
+           1 + key_size + shape_.columns.size(), [&] {
+             const RowPosition position = Position();
+             if (!seen.contains(position)) {
+               AppendRow(&values_[1 + key_size], rows);
+               rows->positions.push_back(position);
+             }
+             full = rows->bytes.size() >= budget.bytes;
+             if (++count == budget.rows || full) {
+               place->time = position.value;
+               place->key.assign(values_.begin() + 1,
+                                 values_.begin() + 1 + static_cast<std::ptrdiff_t>(key_size));
+             }
+             return !full;
+           });
   if (!read.ok()) return read.status();
   return *read == budget.rows || full;
 }
@@ -325,7 +330,7 @@ absl::Status PostgresPolledTable::WriteMirror(int64_t offset) {
       "excluded.{2}",
       table, source, last,
       QuotePostgresText(mirror.source_name.empty() ? polling_.table : mirror.source_name),
-      by_id ? fmt::format("{}", offset) : QuotePostgresText(ServerTimeText(offset))));
+      by_id ? fmt::format("{}", offset) : QuotePostgresText(TimeText(offset))));
 }
 
 }  // namespace tidemark

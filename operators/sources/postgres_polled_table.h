@@ -45,6 +45,10 @@ class PostgresPolledTable : public PollingTable {
   absl::StatusOr<size_t> Copy(const std::string& select, size_t columns, OnRow&& on_row);
   void AppendRow(const std::string_view* values, PolledRows* rows);
 
+  std::string_view TimeType() const { return shape_.time_has_zone ? "timestamptz" : "timestamp"; }
+  std::string PlaceSql(const TimePlace& place, const std::string& order) const;
+  RowPosition Position();
+
   absl::StatusOr<bool> IsSettled(std::optional<int64_t> after);
   absl::StatusOr<bool> WritersAreGone();
 
@@ -57,6 +61,7 @@ class PostgresPolledTable : public PollingTable {
   PostgresPolledShape shape_;
   RowWriter writer_;
   std::vector<std::string_view> values_;  // of the row at hand; no data: NULL
+  std::string key_bytes_;
   bool mirror_made_ = false;
 
   // Ids up to `highest_` may be read when the transactions `writers_` are gone.

@@ -163,6 +163,22 @@ TEST_F(PostgresTypesTest, TimesWithZoneAreACursorToo) {
   EXPECT_EQ(driver.arrived()[0][1], "2024-12-31T21:00:00Z");
 }
 
+TEST_F(PostgresTypesTest, TimesFarAwayAreReadPageByPage) {
+  ASSERT_OK(MakeTable());
+  ASSERT_OK(
+      Exec("INSERT INTO t (at, name) VALUES ('12025-01-01', 'e'), ('12025-01-01', 'f'), "
+           "('12025-01-02', 'g'), ('0044-03-15 BC', 'b'), ('0044-03-15 BC', 'c'), ('-infinity', "
+           "'a'), ('0001-01-01', 'd'), ('infinity', 'h'), ('infinity', 'i')"));
+  PollingOptions options = ByTime();
+  options.max_rows = 1;
+  PollingDriver driver = Driver(options, Schema().String("name"));
+  ASSERT_OK(driver.RunUntil(9));
+  RunSome(driver, 5);
+  std::string names;
+  for (const Row& row : driver.arrived()) names += row[0];
+  EXPECT_EQ(names, "abcdefghi");
+}
+
 TEST_F(PostgresTypesTest, PreparedTransactionsAndPartitionsAreWaitedFor) {
   ASSERT_OK(Exec("CREATE TABLE t (id BIGSERIAL PRIMARY KEY, name TEXT) PARTITION BY RANGE (id)"));
   ASSERT_OK(
