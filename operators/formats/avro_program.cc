@@ -357,14 +357,16 @@ namespace {
 
 // Whether the record is one for a program: with a value, not too large, with this header.
 inline bool IsFor(const AvroRun& run, const RawRecord& record) {
-  if (!record.has_value || record.value.size() > run.max_record_bytes) return false;
   const size_t header = run.header.size();
-  return header == 0 || (record.value.size() >= header &&
-                         std::memcmp(record.value.data(), run.header.data(), header) == 0);
+  const size_t size = record.value.size();
+  if (!record.has_value | (size > run.max_record_bytes) | (size < header)) return false;
+  return header == 0 || std::memcmp(record.value.data(), run.header.data(), header) == 0;
 }
 
 inline AvroCursor CursorOf(const AvroRun& run, const RawRecord& record) {
-  return AvroCursor(record.value.substr(run.header.size()), record.padded ? kRecordPadding : 0);
+  std::string_view datum = record.value;
+  datum.remove_prefix(run.header.size());
+  return AvroCursor(datum, record.padded ? kRecordPadding : 0);
 }
 
 }  // namespace

@@ -59,10 +59,12 @@ class AvroCursor {
       return ReadSlowly(value);
     uint64_t word;
     std::memcpy(&word, at_, sizeof(word));
-    if ((word & 0x80) == 0) return Finish<1>(word, value);
-    if ((word & 0x8000) == 0) return Finish<2>(word, value);
-    if ((word & 0x80'0000) == 0) return Finish<3>(word, value);
-    if ((word & 0x8000'0000) == 0) return Finish<4>(word, value);
+    if ((~word & 0x8080'8080) != 0) {
+      if ((word & 0x80) == 0) return Finish<1>(word, value);
+      if ((word & 0x8000) == 0) return Finish<2>(word, value);
+      if ((word & 0x80'0000) == 0) return Finish<3>(word, value);
+      return Finish<4>(word, value);
+    }
     if ((word & 0x80'0000'0000) == 0) return Finish<5>(word, value);
     if ((word & 0x8000'0000'0000) == 0) return Finish<6>(word, value);
     if ((word & 0x80'0000'0000'0000) == 0) return Finish<7>(word, value);
