@@ -13,6 +13,8 @@ namespace tidemark {
 namespace {
 
 constexpr int kSnapshotsKept = 3;
+// Kafka's brokers forget a group's offsets after 7 days by default.
+constexpr absl::Duration kKeepMarkerEvery = absl::Hours(24);
 
 // How the memory limit is shared out. The rest is for what is in flight: prepared rows, output, the
 // allocator.
@@ -66,6 +68,7 @@ QueryExecution::QueryExecution(BoundPlan bound, QueryOptions options)
       options_(std::move(options)),
       run_id_(RandomUuid()),
       start_time_(options_.clock->Monotonic()),
+      marker_kept_at_(start_time_),
       sizer_(static_cast<int64_t>(TableBytesLimit(options_.memory_limit) / 2)) {}
 
 QueryExecution::~QueryExecution() {
@@ -332,6 +335,7 @@ absl::StatusOr<bool> QueryExecution::BeginBatch() {
       batch_.reset();
       if (planned.ok()) was_cut_ = false;
       if (absl::Status status = Settle(); !status.ok()) return status;
+      if (planned.ok()) KeepMarker();
       return planned;
     }
     StartReading(*batch_, /*hold=*/false);
@@ -342,6 +346,18 @@ absl::StatusOr<bool> QueryExecution::BeginBatch() {
   LogPlan();
   batch_->report.durations.wal_commit = options_.clock->Monotonic() - started;
   return true;
+}
+
+// A sink's server may forget the marker of a query that has nothing to do for days.
+void QueryExecution::KeepMarker() {
+  const absl::Duration now = options_.clock->Monotonic();
+  if (now - marker_kept_at_ < kKeepMarkerEvery) return;
+  marker_kept_at_ = now;
+  if (absl::Status status = sink_->KeepMarker(); !status.ok()) {
+    options_.logger->Log(
+        LogLevel::kWarning, "marker_not_kept",
+        {{"sink", sink_->description()}, {"reason", std::string(status.message())}});
+  }
 }
 
 // The next batch, if there is one, is planned and read while this one is written. What fails here

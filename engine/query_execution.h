@@ -109,6 +109,7 @@ class QueryExecution {
                            Batch* batch);
   int64_t RowLimit() const;
   absl::StatusOr<bool> BeginBatch();
+  void KeepMarker();
   void BeginNext();
   void StartReading(const Batch& batch, bool hold);
   absl::Status FinishReading();
@@ -146,6 +147,7 @@ class QueryExecution {
   QueryProgress progress_;  ///< after the last batch read: where the next plan begins. Positions
                             ///< moved past losses
   absl::Duration start_time_;
+  absl::Duration marker_kept_at_;
   std::optional<Offsets> final_offsets_;  ///< where available-now and once end
   std::optional<Batch> batch_;
   std::optional<Batch> next_;  ///< planned, and being read, while batch_ is written

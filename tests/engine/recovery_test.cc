@@ -241,6 +241,37 @@ TEST_P(FailingCommits, AFailingSinkGetsEachBatchOnce) {
   }
 }
 
+class CountingSink : public FailingSink {
+ public:
+  CountingSink(std::unique_ptr<Sink> sink, int* never, int* kept)
+      : FailingSink(std::move(sink), never, false), kept_(kept) {}
+  absl::Status KeepMarker() override {
+    ++*kept_;
+    return absl::UnavailableError("injected: a warning, nothing more");
+  }
+
+ private:
+  int* kept_;
+};
+
+TEST(Recovery, AnIdleQueryKeepsItsMarkerOnceADay) {
+  int never = -1;
+  int kept = 0;
+  TestKit kit(Totals(OutputMode::kUpdate), {}, [&](QueryOptions& options) {
+    options.output.make = [&, make = options.output.make](
+                              const SinkRequest& request) -> absl::StatusOr<std::unique_ptr<Sink>> {
+      return std::make_unique<CountingSink>(*make(request), &never, &kept);
+    };
+  });
+  AddOrders(kit, 0, 10);
+  ASSERT_TRUE(kit.RunAll().ok());
+  for (int hour = 0; hour < 72; ++hour) {
+    kit.clock().Advance(absl::Hours(1));
+    ASSERT_FALSE(*kit.RunBatch());
+  }
+  EXPECT_EQ(kept, 3);
+}
+
 TEST(Checkpoint, AnotherPipelineIsRefusedNamingTheDifference) {
   auto checkpoint = std::make_shared<MemoryCheckpoint>();
   const auto share = [&](QueryOptions& options) {
