@@ -40,6 +40,11 @@ Offsets EndOffsets(const std::vector<AvailableRange>& available) {
   return ends;
 }
 
+bool HasMore(const std::vector<AvailableRange>& available) {
+  return std::any_of(available.begin(), available.end(),
+                     [](const AvailableRange& range) { return range.more; });
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<QueryExecution>> QueryExecution::Create(const Query& query,
@@ -332,8 +337,9 @@ absl::StatusOr<bool> QueryExecution::BeginBatch() {
     batch_.emplace();
     const absl::StatusOr<bool> planned = Plan(&*batch_);
     if (!planned.ok() || !*planned) {
+      const bool more = batch_->more;
       batch_.reset();
-      if (planned.ok()) was_cut_ = false;
+      if (planned.ok()) was_cut_ = more;
       if (absl::Status status = Settle(); !status.ok()) return status;
       if (planned.ok()) KeepMarker();
       return planned;
@@ -392,7 +398,11 @@ void QueryExecution::LogPlan() {
 
 std::vector<AvailableRange> QueryExecution::BoundByTrigger(std::vector<AvailableRange> available) {
   if (!bound_.trigger.ends()) return available;
-  if (!final_offsets_.has_value()) final_offsets_ = EndOffsets(available);
+  if (!final_offsets_.has_value()) {
+    // A source that does not see its end yet is read until it does.
+    if (HasMore(available)) return available;
+    final_offsets_ = EndOffsets(available);
+  }
   std::erase_if(available, [this](const AvailableRange& range) {
     return !final_offsets_->contains(range.partition);
   });
@@ -436,7 +446,7 @@ absl::StatusOr<bool> QueryExecution::Plan(Batch* batch) {
   const int64_t limit = RowLimit();
   plan.ranges =
       limit == INT64_MAX ? everything : PlanRanges(progress_.partitions, available, limit);
-  batch->more = plan.ranges != everything;
+  batch->more = plan.ranges != everything || HasMore(available);
 
   std::set<TopicPartition> idle;
   if (bound_.watermark.has_value() && bound_.watermark->per_partition) {

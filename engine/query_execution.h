@@ -58,7 +58,8 @@ class QueryExecution {
   void Cancel(bool sink_too);
 
   const BoundPlan& plan() const { return bound_; }
-  /// The last batch left something unread because of a bound: run again at once.
+  /// The last call left something unread, because of a bound or because the source does not have it
+  /// yet: run again at once, or soon if there was nothing to do.
   bool was_cut() const { return was_cut_ || next_.has_value(); }
   /// True once a batch was planned or resumed: what InvalidArgument means then (exit 1 instead of
   /// 2).

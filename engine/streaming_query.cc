@@ -164,7 +164,9 @@ absl::Status StreamingQuery::RunToEnd() {
     }
     failing_since_.reset();
     if (trigger.ends()) {
-      if (!*ran) return execution_->Finish();
+      if (*ran) continue;
+      if (!execution_->was_cut()) return execution_->Finish();
+      if (!Wait(kIdlePoll)) return absl::OkStatus();
       continue;
     }
     if (*ran && execution_->was_cut()) continue;

@@ -90,7 +90,9 @@ TEST(JsonEncoderTest, NoColumns) {
 }
 
 TEST(EncoderTest, AnUnknownFormatIsNamed) {
-  const auto encoder = MakeEncoder({.name = "xml", .schema = {}}, Schema().Int64("a"));
+  FormatSpec unknown = Json({});
+  unknown.name = "xml";
+  const auto encoder = MakeEncoder(unknown, Schema().Int64("a"));
   EXPECT_TRUE(absl::IsInvalidArgument(encoder.status()));
   EXPECT_THAT(std::string(encoder.status().message()), HasSubstr("'xml'"));
 }
