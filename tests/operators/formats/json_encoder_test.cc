@@ -18,7 +18,7 @@ using testing::MakeBatch;
 using testing::Null;
 
 std::vector<std::string> Records(const RowBatch& rows, const std::string& before = "") {
-  auto encoder = MakeEncoder({.name = "json", .schema = {}}, rows.schema());
+  auto encoder = MakeEncoder(Json({}), rows.schema());
   EXPECT_TRUE(encoder.ok()) << encoder.status();
   std::string bytes = before;
   std::vector<size_t> ends;
