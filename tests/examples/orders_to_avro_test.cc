@@ -128,6 +128,8 @@ TEST_F(OrdersToAvroPipeline, KilledAgainAndAgainEveryOrderArrivesOnce) {
     late.join();
   }
   WaitForOffset();
+  // A process that has only just been started does not know signals yet.
+  ASSERT_TRUE(WaitUntil([&] { return Contains(job->Stderr(), "Resumed from"); }));
   EXPECT_EQ(job->Terminate(absl::Seconds(15)), 0) << job->Stderr();
 
   std::unique_ptr<Process> files = folder_.Launch(
