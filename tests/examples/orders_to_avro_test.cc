@@ -129,7 +129,7 @@ TEST_F(OrdersToAvroPipeline, KilledAgainAndAgainEveryOrderArrivesOnce) {
   }
   WaitForOffset();
   // A process that has only just been started does not know signals yet.
-  ASSERT_TRUE(WaitUntil([&] { return Contains(job->Stderr(), "Resumed from"); }));
+  ASSERT_TRUE(WaitUntil([&] { return job->Stderr().find("Resumed from") != std::string::npos; }));
   EXPECT_EQ(job->Terminate(absl::Seconds(15)), 0) << job->Stderr();
 
   std::unique_ptr<Process> files = folder_.Launch(
