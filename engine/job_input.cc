@@ -74,8 +74,9 @@ absl::StatusOr<MySqlSinkOptions> ParseTableUrl(const std::string& url, int defau
         fmt::format("a table has no parameters; write {}", kTableShape));
   }
   const std::string host = rest.substr(at == std::string::npos ? 0 : at + 1, slash - at - 1);
-  if (host.find(':', std::max<size_t>(host.find(']'), 0) + 1) == std::string::npos &&
-      host.find(':') == std::string::npos) {
+  // The colons of an IPv6 host stand inside its brackets.
+  const size_t bracket = host.find(']');
+  if (host.find(':', bracket == std::string::npos ? 0 : bracket) == std::string::npos) {
     rest.insert(slash, fmt::format(":{}", default_port));
   }
   absl::StatusOr<MySqlSinkOptions> parsed = ParseMySqlUrl("mysql://" + rest);

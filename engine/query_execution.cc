@@ -391,7 +391,7 @@ absl::Status QueryExecution::Settle() {
 }
 
 void QueryExecution::LogPlan() {
-  committer_.Submit([this, plan = batch_->plan, records = batch_->saved_records] {
+  committer_.Submit([this, plan = batch_->plan, records = std::move(batch_->saved_records)] {
     return checkpoint_->LogPlan(plan, records);
   });
 }

@@ -411,6 +411,18 @@ TEST_F(ConfigTest, AJobOfATableIsToldWhichOne) {
   EXPECT_THAT(Problem({"--source", "postgres://localhost/shop/orders"}),
               HasSubstr("names no user"));
   EXPECT_THAT(Problem({"--source", "postgres://me@h/shop/orders?a=b"}), HasSubstr("no parameters"));
+  // Nobody answers there, or nobody who knows us: the message names the server that was asked.
+  const auto asked = [this](const std::string& url) {
+    const Schema schema = Schema().Int64("id");
+    SourceRequest request;
+    request.topic = "orders";
+    request.schema = &schema;
+    auto source = Options({"--source", url}).input.make(request);
+    return source.ok() ? std::string((*source)->Open().message()) : source.status().ToString();
+  };
+  EXPECT_THAT(asked("postgres://me@[::1]/shop/orders"), HasSubstr("[::1]:5432"));
+  EXPECT_THAT(asked("postgres://me@127.0.0.1/shop/orders"), HasSubstr("127.0.0.1:5432"));
+  EXPECT_THAT(asked("mysql://me@[::1]/shop/orders"), HasSubstr("[::1]:3306"));
   const std::string problem = Problem({"--source", "postgres://me:hunter2@localhost/shop/orders"});
   EXPECT_THAT(problem, HasSubstr("holds a password"));
   EXPECT_EQ(problem.find("hunter2"), std::string::npos);
