@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "tidemark/operators/rows/text.h"
+#include "tidemark/operators/sinks/sink_columns.h"
 
 namespace tidemark {
 namespace {
@@ -16,15 +17,6 @@ namespace {
 std::string MarkerText(const SinkMarker& marker) {
   return fmt::format("tidemark 1 epoch={} plan={:016x} rows={} hash={:016x}", marker.epoch,
                      marker.plan_hash, marker.row_count, marker.rows_hash);
-}
-
-absl::StatusOr<size_t> FindColumn(const Schema& schema, const std::string& name, const char* what) {
-  const std::optional<size_t> found = schema.Find(name);
-  if (found) return *found;
-  const std::string nearest = schema.Nearest(name);
-  return absl::InvalidArgumentError(
-      fmt::format("the {} {} is not among the rows' columns {}{}", what, name, schema.ToString(),
-                  nearest.empty() ? "" : fmt::format(" (did you mean {}?)", nearest)));
 }
 
 }  // namespace

@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include "tidemark/operators/sinks/sink_columns.h"
+
 namespace tidemark {
 namespace {
 
@@ -32,15 +34,6 @@ bool SameLetters(const std::string& a, const std::string& b) {
   };
   return std::equal(a.begin(), a.end(), b.begin(), b.end(),
                     [&](char x, char y) { return lower(x) == lower(y); });
-}
-
-absl::StatusOr<size_t> FindColumn(const Schema& schema, const std::string& name, const char* what) {
-  const std::optional<size_t> found = schema.Find(name);
-  if (found) return *found;
-  const std::string nearest = schema.Nearest(name);
-  return absl::InvalidArgumentError(
-      fmt::format("the {} {} is not among the rows' columns {}{}", what, name, schema.ToString(),
-                  nearest.empty() ? "" : fmt::format(" (did you mean {}?)", nearest)));
 }
 
 }  // namespace
