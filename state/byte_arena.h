@@ -29,6 +29,11 @@ class MemoryCount {
     bytes_.store(get() - bytes, std::memory_order_relaxed);
     if (whole_ != nullptr) whole_->Subtract(bytes);
   }
+  /// The whole counts this part no longer.
+  void Detach() {
+    if (whole_ != nullptr) whole_->Subtract(get());
+    whole_ = nullptr;
+  }
   size_t get() const { return bytes_.load(std::memory_order_relaxed); }
 
  private:

@@ -16,18 +16,12 @@
 #include <utility>
 
 #include "fmt/format.h"
+#include "tidemark/state/crash_point.h"
 
 namespace tidemark {
-namespace {
-
-namespace fs = std::filesystem;
-
-constexpr std::string_view kLockName = "lock";
-constexpr size_t kMaxLockBytes = 32;
-
-absl::Status Unusable(std::string_view path, std::string_view what, int error) {
+absl::Status FolderError(std::string_view folder, std::string_view what, int error) {
   const std::string problem =
-      fmt::format("checkpoint folder {}: {}: {}", path, what, std::strerror(error));
+      fmt::format("checkpoint folder {}: {}: {}", folder, what, std::strerror(error));
   if (error == ENOSPC || error == EDQUOT) {
     return absl::ResourceExhaustedError(problem + "; free some space on its disk");
   }
@@ -38,16 +32,15 @@ absl::Status Unusable(std::string_view path, std::string_view what, int error) {
       problem + "; make it readable and writable for this user, or use another folder");
 }
 
-absl::Status SyncFolder(const std::string& path) {
+absl::Status SyncNames(const std::string& path) {
   const int fd = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return Unusable(path, "cannot open it", errno);
+  if (fd < 0) return FolderError(path, "cannot open it", errno);
   const int result = fsync(fd);
   const int error = errno;
   close(fd);
-  return result == 0 ? absl::OkStatus() : Unusable(path, "cannot sync it", error);
+  return result == 0 ? absl::OkStatus() : FolderError(path, "cannot sync it", error);
 }
 
-/// A number as we write it: digits only, no zeros in front.
 std::optional<int64_t> ParseDigits(std::string_view text) {
   int64_t value = 0;
   const auto error = std::from_chars(text.data(), text.data() + text.size(), value).ec;
@@ -56,6 +49,13 @@ std::optional<int64_t> ParseDigits(std::string_view text) {
   }
   return value;
 }
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kLockName = "lock";
+constexpr size_t kMaxLockBytes = 32;
 
 /// `12.new`, `12.new.tmp`, `12.removed`: a snapshot in the making or on its way out.
 bool IsUnfinishedSnapshot(std::string_view name) {
@@ -84,6 +84,9 @@ bool IsLockFile(const std::string& path) {
 
 }  // namespace
 
+CheckpointFolder::CheckpointFolder(std::string path, std::string_view database)
+    : path_(std::move(path)), database_(fmt::format("{}/{}", path_, database)) {}
+
 CheckpointFolder::~CheckpointFolder() {
   // Closing ends the lock. The file stays: removing it would race with a process that opens it.
   if (lock_fd_ >= 0) close(lock_fd_);
@@ -93,7 +96,7 @@ absl::StatusOr<CheckpointFolder::Content> CheckpointFolder::Inspect() const {
   struct stat info;
   if (stat(path_.c_str(), &info) != 0) {
     if (errno == ENOENT) return Content::kNothing;
-    return Unusable(path_, "cannot look at it", errno);
+    return FolderError(path_, "cannot look at it", errno);
   }
   if (!S_ISDIR(info.st_mode)) {
     return absl::FailedPreconditionError(
@@ -102,21 +105,23 @@ absl::StatusOr<CheckpointFolder::Content> CheckpointFolder::Inspect() const {
   std::error_code error;
   fs::directory_iterator entries(path_, error);
   bool has_database = false;
-  bool has_snapshots = false;
+  bool has_copies = false;
   std::string foreign;
   for (; !error && entries != fs::directory_iterator(); entries.increment(error)) {
     const std::string name = entries->path().filename().string();
     if (name == "state") {
       has_database = true;
     } else if (name == "snapshots") {
-      has_snapshots = true;
+      has_copies |= !ListSnapshots().empty();
+    } else if (name == "rewound") {
+      has_copies = true;
     } else if (name == kLockName) {
       if (!IsLockFile(entries->path().string())) foreign = name;
     } else if (name != "state.new" && name != "dead_letters" && name != "lost+found") {
       foreign = name;
     }
   }
-  if (error) return Unusable(path_, "cannot list it", error.value());
+  if (error) return FolderError(path_, "cannot list it", error.value());
   if (has_database) return Content::kDatabase;
   if (!foreign.empty()) {
     return absl::FailedPreconditionError(
@@ -124,7 +129,7 @@ absl::StatusOr<CheckpointFolder::Content> CheckpointFolder::Inspect() const {
                     "nothing was written there; use an empty or a new folder",
                     path_, foreign));
   }
-  if (has_snapshots && !ListSnapshots().empty()) {
+  if (has_copies) {
     return absl::DataLossError(fmt::format("checkpoint folder {}: the database {} is missing; {}",
                                            path_, database(), RestoreAdvice({})));
   }
@@ -136,7 +141,7 @@ absl::Status CheckpointFolder::Make() {
   std::error_code error;
   for (fs::path path = fs::absolute(path_, error); !fs::exists(path, error);
        path = path.parent_path()) {
-    if (error) return Unusable(path_, "cannot look at it", error.value());
+    if (error) return FolderError(path_, "cannot look at it", error.value());
     missing.push_back(path);
     if (path == path.parent_path()) break;
   }
@@ -144,12 +149,21 @@ absl::Status CheckpointFolder::Make() {
   for (const fs::path& path : missing) {
     if (path.filename().empty()) continue;  // written with a slash at the end
     if (mkdir(path.c_str(), 0777) != 0 && errno != EEXIST) {
-      return Unusable(path_, fmt::format("cannot make {}", path.string()), errno);
+      return FolderError(path_, fmt::format("cannot make {}", path.string()), errno);
     }
     // Its name must survive a power cut; a parent that may not be read cannot be synced.
-    SyncFolder(path.parent_path().string()).IgnoreError();
+    SyncNames(path.parent_path().string()).IgnoreError();
   }
   return absl::OkStatus();
+}
+
+absl::Status CheckpointFolder::Sync() {
+  std::error_code error;
+  fs::path path = fs::absolute(path_, error);
+  if (path.filename().empty()) path = path.parent_path();  // written with a slash at the end
+  // A parent that may not be read cannot be synced.
+  SyncNames(path.parent_path().string()).IgnoreError();
+  return SyncNames(path_);
 }
 
 bool CheckpointFolder::has_lock_file() const {
@@ -160,12 +174,26 @@ bool CheckpointFolder::has_lock_file() const {
 absl::Status CheckpointFolder::Lock() {
   const std::string lock_path = fmt::format("{}/{}", path_, kLockName);
   const int fd = open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
-  if (fd < 0) return Unusable(path_, "cannot write its lock file", errno);
+  if (fd < 0) return FolderError(path_, "cannot write its lock file", errno);
+  return TakeLock(fd, /*write_holder=*/true);
+}
+
+absl::Status CheckpointFolder::LockToRead() {
+  const std::string lock_path = fmt::format("{}/{}", path_, kLockName);
+  int fd = open(lock_path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+  const bool writable = fd >= 0;
+  if (!writable && errno != ENOENT) fd = open(lock_path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (fd < 0 && errno == ENOENT) return absl::OkStatus();
+  if (fd < 0) return FolderError(path_, "cannot read its lock file", errno);
+  return TakeLock(fd, writable);
+}
+
+absl::Status CheckpointFolder::TakeLock(int fd, bool write_holder) {
   if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
     const int error = errno;
     close(fd);
-    if (error != EWOULDBLOCK) return Unusable(path_, "cannot lock it", error);
-    std::string holder = ReadSmallFile(lock_path);
+    if (error != EWOULDBLOCK) return FolderError(path_, "cannot lock it", error);
+    std::string holder = ReadSmallFile(fmt::format("{}/{}", path_, kLockName));
     if (!holder.empty() && holder.back() == '\n') holder.pop_back();
     return absl::FailedPreconditionError(
         fmt::format("checkpoint folder {}: in use by process {}; stop that process, or use another "
@@ -174,11 +202,12 @@ absl::Status CheckpointFolder::Lock() {
   }
   const std::string text = fmt::format("{}\n", getpid());
   // Written before it is cut, so that a full disk does not stop a process that opens it again.
-  if (pwrite(fd, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size()) ||
-      ftruncate(fd, static_cast<off_t>(text.size())) != 0) {
+  if (write_holder &&
+      (pwrite(fd, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size()) ||
+       ftruncate(fd, static_cast<off_t>(text.size())) != 0)) {
     const int error = errno;
     close(fd);
-    return Unusable(path_, "cannot write its lock file", error);
+    return FolderError(path_, "cannot write its lock file", error);
   }
   lock_fd_ = fd;
   return absl::OkStatus();
@@ -187,19 +216,24 @@ absl::Status CheckpointFolder::Lock() {
 absl::Status CheckpointFolder::RemoveUnfinishedDatabase() {
   std::error_code error;
   fs::remove_all(unfinished_database(), error);
-  if (error) return Unusable(path_, "cannot remove state.new", error.value());
+  if (error) return FolderError(path_, "cannot remove state.new", error.value());
   return absl::OkStatus();
 }
 
 absl::Status CheckpointFolder::FinishDatabase() {
   if (rename(unfinished_database().c_str(), database().c_str()) != 0) {
-    return Unusable(path_, "cannot rename state.new to state", errno);
+    return FolderError(path_, "cannot rename state.new to state", errno);
   }
-  return SyncFolder(path_);
+  return Sync();
 }
 
 std::string CheckpointFolder::snapshot(int64_t batch_id) const {
   return fmt::format("{}/{}", snapshots(), batch_id);
+}
+
+absl::Status CheckpointFolder::MakeSnapshots() {
+  if (mkdir(snapshots().c_str(), 0777) == 0) return SyncNames(path_);
+  return errno == EEXIST ? absl::OkStatus() : FolderError(path_, "cannot make snapshots", errno);
 }
 
 std::vector<int64_t> CheckpointFolder::ListSnapshots() const {
@@ -216,19 +250,23 @@ std::vector<int64_t> CheckpointFolder::ListSnapshots() const {
 
 absl::Status CheckpointFolder::FinishSnapshot(int64_t batch_id) {
   if (rename((snapshot(batch_id) + ".new").c_str(), snapshot(batch_id).c_str()) != 0) {
-    return Unusable(path_, fmt::format("cannot finish snapshot {}", batch_id), errno);
+    return FolderError(path_, fmt::format("cannot finish snapshot {}", batch_id), errno);
   }
-  return SyncFolder(snapshots());
+  return SyncNames(snapshots());
 }
 
 absl::Status CheckpointFolder::RemoveSnapshot(int64_t batch_id) {
   const std::string removed = snapshot(batch_id) + ".removed";
+  if (rename(snapshot(batch_id).c_str(), removed.c_str()) != 0) {
+    return FolderError(path_, fmt::format("cannot rename snapshot {}", batch_id), errno);
+  }
+  CrashPoint("purge middle");
+  // Its name goes for good before any of its files does.
+  if (absl::Status status = SyncNames(snapshots()); !status.ok()) return status;
   std::error_code error;
-  fs::rename(snapshot(batch_id), removed, error);
-  if (!error) fs::remove_all(removed, error);
+  fs::remove_all(removed, error);
   if (!error) return absl::OkStatus();
-  return absl::UnavailableError(
-      fmt::format("cannot remove snapshot {}: {}", snapshot(batch_id), error.message()));
+  return FolderError(path_, fmt::format("cannot remove snapshot {}", batch_id), error.value());
 }
 
 absl::Status CheckpointFolder::RemoveUnfinishedSnapshots() {
@@ -248,18 +286,27 @@ absl::Status CheckpointFolder::RemoveUnfinishedSnapshots() {
 }
 
 std::string CheckpointFolder::RestoreAdvice(std::string_view damaged_file) const {
+  if (database_ != path_ + "/state") {
+    return fmt::format(
+        "no job needs this copy: remove it with rm -r {}, so that nobody goes back to "
+        "it",
+        database_);
+  }
   std::vector<int64_t> batch_ids = ListSnapshots();
   std::reverse(batch_ids.begin(), batch_ids.end());
   for (int64_t batch_id : batch_ids) {
     std::error_code error;
     const std::string copy = snapshot(batch_id);
     // Snapshots share files with the database by hard links: damage in one is damage in both.
-    if (!damaged_file.empty() && fs::exists(fmt::format("{}/{}", copy, damaged_file), error)) {
+    if (!damaged_file.empty() &&
+        fs::equivalent(fmt::format("{}/{}", copy, damaged_file),
+                       fmt::format("{}/{}", database(), damaged_file), error)) {
       continue;
     }
     return fmt::format(
-        "go back to the snapshot of batch {}: stop the job, move {} away, then cp -a {} {}",
-        batch_id, database(), copy, database());
+        "go back to the snapshot of batch {}: stop the job, then run "
+        "`tidemark checkpoint rewind {} --to {}`, which says what that means",
+        batch_id, path_, batch_id);
   }
   return fmt::format(
       "there is no snapshot to go back to: restore {} from a backup, or start over "

@@ -2,6 +2,7 @@
 #define TIDEMARK_STATE_CHECKPOINT_FOLDER_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,8 +13,9 @@
 namespace tidemark {
 
 /// The folder of one checkpoint: `lock` (the owner's process id), `state` (the database),
-/// `state.new` (the database while it is being made), `snapshots/<batch>`; `dead_letters` belongs
-/// to others. Used by the store that is opened in it, by one thread. Errors are FailedPrecondition.
+/// `state.new` (the database while it is being made), `snapshots/<batch>`, `rewound/<epoch>` (what
+/// a rewind set aside: checkpoint_rewind.h); `dead_letters` belongs to others. Used by the store
+/// that is opened in it, by one thread. Errors are FailedPrecondition.
 class CheckpointFolder {
  public:
   enum class Content {
@@ -21,7 +23,8 @@ class CheckpointFolder {
     kDatabase,  ///< there is a `state`: whether it is a checkpoint, the database must tell
   };
 
-  explicit CheckpointFolder(std::string path) : path_(std::move(path)) {}
+  /// `database`: which of the folder's databases database() is.
+  explicit CheckpointFolder(std::string path, std::string_view database = "state");
   ~CheckpointFolder();
   CheckpointFolder(const CheckpointFolder&) = delete;
   CheckpointFolder& operator=(const CheckpointFolder&) = delete;
@@ -31,12 +34,17 @@ class CheckpointFolder {
   absl::StatusOr<Content> Inspect() const;
   /// Makes the folder and those above it as needed, durably.
   absl::Status Make();
+  /// The names in the folder, and its own, are durable when it returns OK.
+  absl::Status Sync();
   /// Locks the folder until this object goes; names the holder's process id if there is one.
   absl::Status Lock();
+  /// The same for who only reads. Where there is no lock file, or one that may not be written, none
+  /// is.
+  absl::Status LockToRead();
   bool has_lock_file() const;
 
   const std::string& path() const { return path_; }
-  std::string database() const { return path_ + "/state"; }
+  const std::string& database() const { return database_; }
   std::string unfinished_database() const { return path_ + "/state.new"; }
   /// Removes what a dead process left of `unfinished_database`.
   absl::Status RemoveUnfinishedDatabase();
@@ -45,6 +53,7 @@ class CheckpointFolder {
 
   std::string snapshots() const { return path_ + "/snapshots"; }
   std::string snapshot(int64_t batch_id) const;
+  absl::Status MakeSnapshots();
   /// The copy `<batch>.new` is complete: gives it its name, which must be free.
   absl::Status FinishSnapshot(int64_t batch_id);
   /// Complete snapshots by batch, ascending.
@@ -58,9 +67,19 @@ class CheckpointFolder {
   std::string RestoreAdvice(std::string_view damaged_file) const;
 
  private:
+  absl::Status TakeLock(int fd, bool write_holder);
+
   std::string path_;
+  std::string database_;
   int lock_fd_ = -1;
 };
+
+/// What could not be done in a checkpoint's folder, by errno.
+absl::Status FolderError(std::string_view folder, std::string_view what, int error);
+/// Makes the names in a folder durable (fsync).
+absl::Status SyncNames(const std::string& path);
+/// A number as the folder's names have it: digits only, no zeros in front.
+std::optional<int64_t> ParseDigits(std::string_view text);
 
 }  // namespace tidemark
 

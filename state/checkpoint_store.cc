@@ -4,9 +4,13 @@
 #include <charconv>
 #include <cstdarg>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <mutex>
 #include <utility>
+#include <vector>
 
 #include "fmt/format.h"
 #include "rocksdb/cache.h"
@@ -14,20 +18,27 @@
 #include "rocksdb/db.h"
 #include "rocksdb/env.h"
 #include "rocksdb/filter_policy.h"
+#include "rocksdb/listener.h"
 #include "rocksdb/options.h"
+#include "rocksdb/sst_file_reader.h"
 #include "rocksdb/table.h"
 #include "rocksdb/utilities/checkpoint.h"
 #include "rocksdb/write_batch.h"
 #include "rocksdb/write_buffer_manager.h"
 #include "tidemark/state/checkpoint_folder.h"
+#include "tidemark/state/checkpoint_rewind.h"
+#include "tidemark/state/crash_point.h"
+#include "tidemark/state/log_tail.h"
 #include "tidemark/state/rocksdb_env.h"
 
 namespace tidemark {
 namespace {
 
 // Rows in the one column family: the format row, meta rows and state rows, told apart by their
-// first byte.
+// first byte, and the link row: each commit replaces the one before by its own, so that a second
+// one is left where commits are missing in between.
 constexpr std::string_view kFormatKey = "f";
+constexpr char kLinkPrefix = 'l';
 constexpr char kMetaPrefix = 'm';
 constexpr char kStatePrefix = 's';
 constexpr std::string_view kFormatName = "tidemark checkpoint ";
@@ -67,6 +78,45 @@ class DatabaseLog : public rocksdb::Logger {
   std::string damaged_;
 };
 
+/// The first error of a write, whoever made it: a commit, a flush, a compaction. From then on the
+/// database is not used, but opened again. So it must not mend itself meanwhile either: with a disk
+/// that was full, 7.8.3 would go on writing behind what could not be written, or abort
+/// ("!IsFragmentedRangeTombstonesConstructed").
+class FirstError : public rocksdb::EventListener {
+ public:
+  void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* error) override {
+    Note(*error);
+  }
+  void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status,
+                            bool* auto_recovery) override {
+    *auto_recovery = false;
+  }
+  void Note(const rocksdb::Status& error) {
+    const std::lock_guard lock(mutex_);
+    if (error_.ok()) error_ = error;
+  }
+  rocksdb::Status Get() const {
+    const std::lock_guard lock(mutex_);
+    return error_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  rocksdb::Status error_;
+};
+
+std::string LinkKey(uint64_t commit) {
+  std::string key(1, kLinkPrefix);
+  for (int shift = 56; shift >= 0; shift -= 8) key.push_back(static_cast<char>(commit >> shift));
+  return key;
+}
+
+uint64_t CommitOf(std::string_view link_key) {
+  uint64_t commit = 0;
+  for (const char byte : link_key.substr(1)) commit = commit << 8 | static_cast<uint8_t>(byte);
+  return commit;
+}
+
 /// `000012.sst` out of a message of RocksDB's, or nothing.
 std::string FileNamedIn(std::string_view message) {
   for (std::string_view ending : {".sst", ".log"}) {
@@ -88,12 +138,20 @@ absl::Status DataLoss(const CheckpointFolder& folder, std::string what) {
                                          what, folder.RestoreAdvice(FileNamedIn(what))));
 }
 
+/// RocksDB calls corrupt or invalid also what is there, but could not be looked at: a table, or
+/// CURRENT, opened for a try (we never ask for direct I/O).
+bool OnlyFailed(std::string_view text) {
+  return text.find("No such file") == std::string_view::npos &&
+         (text.find("IO error") != std::string_view::npos ||
+          text.find("Direct I/O is not supported") != std::string_view::npos);
+}
+
 /// What RocksDB says while the database is read or written.
 absl::Status ToStatus(const CheckpointFolder& folder, std::string_view doing,
                       const rocksdb::Status& status) {
   if (status.ok()) return absl::OkStatus();
   const std::string text = status.ToString();
-  if (status.IsCorruption()) return DataLoss(folder, text);
+  if (status.IsCorruption() && !OnlyFailed(text)) return DataLoss(folder, text);
   if (status.IsNoSpace() || text.find("No space left") != std::string::npos ||
       text.find("Disk quota exceeded") != std::string::npos) {
     return absl::ResourceExhaustedError(
@@ -104,11 +162,27 @@ absl::Status ToStatus(const CheckpointFolder& folder, std::string_view doing,
       fmt::format("cannot {} checkpoint {}: {}", doing, folder.database(), text));
 }
 
+/// A table file of the database that does not read, or nothing.
+std::string DamagedTable(const CheckpointFolder& folder, rocksdb::Env* env) {
+  rocksdb::Options options;
+  options.env = env;
+  std::error_code error;
+  std::filesystem::directory_iterator files(folder.database(), error);
+  for (; !error && files != std::filesystem::directory_iterator(); files.increment(error)) {
+    if (files->path().extension() != ".sst") continue;
+    rocksdb::SstFileReader table(options);
+    rocksdb::Status status = table.Open(files->path());
+    if (status.ok()) status = table.VerifyChecksum();
+    if (status.IsCorruption()) return files->path().filename();
+  }
+  return {};
+}
+
 /// The same while it is opened, when a missing file is damage and a forbidden one the user's to
 /// mend.
-absl::Status ToOpenStatus(const CheckpointFolder& folder, const DatabaseLog& log,
+absl::Status ToOpenStatus(const CheckpointFolder& folder, rocksdb::Env* env, const DatabaseLog& log,
                           const rocksdb::Status& status) {
-  std::string text = status.ToString();
+  const std::string text = status.ToString();
   if (text.find("Permission denied") != std::string::npos ||
       text.find("Read-only file system") != std::string::npos) {
     return absl::FailedPreconditionError(
@@ -116,17 +190,65 @@ absl::Status ToOpenStatus(const CheckpointFolder& folder, const DatabaseLog& log
                     "for this user",
                     folder.database(), text));
   }
+  if (OnlyFailed(text)) return ToStatus(folder, "open", status);
+  if (status.IsPathNotFound() && text.find("MANIFEST-") != std::string::npos) {
+    return DataLoss(folder,
+                    fmt::format("the file CURRENT names a manifest that is missing: {}", text));
+  }
   if (status.IsPathNotFound() || status.IsInvalidArgument() || status.IsNotFound()) {
     return DataLoss(folder, text);
   }
   if (status.IsCorruption() && !log.damaged().empty()) {
     return DataLoss(folder, fmt::format("{} ({})", text, log.damaged()));
   }
+  // Of a table that it opens, it names only the manifest that lists it.
+  if (status.IsCorruption() && FileNamedIn(text).empty()) {
+    const std::string table = DamagedTable(folder, env);
+    return DataLoss(folder, table.empty() ? text : fmt::format("{}: {}", table, text));
+  }
   return ToStatus(folder, "open", status);
 }
 
-/// A database that is ours, in a format that we read: looks without writing.
-absl::Status CheckFormat(const CheckpointFolder& folder) {
+/// Files of the database whose names begin and end so.
+std::vector<std::string> FileNames(const CheckpointFolder& folder, std::string_view begin,
+                                   std::string_view end) {
+  std::vector<std::string> names;
+  std::error_code error;
+  std::filesystem::directory_iterator files(folder.database(), error);
+  for (; !error && files != std::filesystem::directory_iterator(); files.increment(error)) {
+    std::string name = files->path().filename().string();
+    if (name.starts_with(begin) && name.ends_with(end)) names.push_back(std::move(name));
+  }
+  return names;
+}
+
+/// The number of the last commit; 0: none, or made by a version that did not number them. DataLoss
+/// if some are missing before it: the database reads over zeros in its log, and over a manifest
+/// that ends early.
+absl::StatusOr<uint64_t> LastCommit(const CheckpointFolder& folder, rocksdb::DB* db) {
+  const std::string begin(1, kLinkPrefix);
+  const std::string end(1, kLinkPrefix + 1);
+  const rocksdb::Slice upper = end;
+  rocksdb::ReadOptions options;
+  options.iterate_upper_bound = &upper;
+  const std::unique_ptr<rocksdb::Iterator> links(db->NewIterator(options));
+  std::vector<uint64_t> commits;
+  for (links->Seek(begin); links->Valid(); links->Next()) {
+    commits.push_back(CommitOf(ToView(links->key())));
+  }
+  if (!links->status().ok()) return ToStatus(folder, "read", links->status());
+  if (commits.size() <= 1) return commits.empty() ? 0 : commits.back();
+  return DataLoss(folder,
+                  fmt::format("the {} commits after number {} are missing before number {}: "
+                              "there is a hole in its log ({}) or its manifest ({})",
+                              commits[1] - commits[0] - 1, commits[0], commits[1],
+                              fmt::join(FileNames(folder, "", ".log"), ", "),
+                              fmt::join(FileNames(folder, "MANIFEST-", ""), ", ")));
+}
+
+/// A database that is ours, in a format that we read, without holes: looks without writing. The
+/// number of its last commit.
+absl::StatusOr<uint64_t> CheckDatabase(const CheckpointFolder& folder, rocksdb::Env* env) {
   const auto foreign = [&folder](std::string_view why) {
     return absl::FailedPreconditionError(
         fmt::format("checkpoint folder {}: {} is not a Tidemark checkpoint ({}), so nothing was "
@@ -136,27 +258,26 @@ absl::Status CheckFormat(const CheckpointFolder& folder) {
   std::error_code error;
   if (!std::filesystem::exists(folder.database() + "/CURRENT", error)) {
     if (error) return foreign(error.message());
-    std::filesystem::directory_iterator files(folder.database(), error);
-    for (; !error && files != std::filesystem::directory_iterator(); files.increment(error)) {
-      if (files->path().filename().string().starts_with("MANIFEST-")) {
-        return DataLoss(folder, "the file CURRENT is missing");
-      }
+    if (!FileNames(folder, "MANIFEST-", "").empty()) {
+      return DataLoss(folder, "the file CURRENT is missing");
     }
     return foreign("no database in it");
   }
   rocksdb::Options options;
+  options.env = env;
   options.wal_recovery_mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
   const auto log = std::make_shared<DatabaseLog>();
   options.info_log = log;
   options.max_open_files = 64;
+  options.max_file_opening_threads = 1;
   rocksdb::DB* opened = nullptr;
   rocksdb::Status status = rocksdb::DB::OpenForReadOnly(options, folder.database(), &opened);
-  if (!status.ok()) return ToOpenStatus(folder, *log, status);
+  if (!status.ok()) return ToOpenStatus(folder, env, *log, status);
   const std::unique_ptr<rocksdb::DB> db(opened);
   std::string format;
   status = db->Get(rocksdb::ReadOptions(), ToSlice(kFormatKey), &format);
   if (status.IsNotFound()) return foreign("a database of something else");
-  if (!status.ok()) return ToOpenStatus(folder, *log, status);
+  if (!status.ok()) return ToOpenStatus(folder, env, *log, status);
   int version = 0;
   const char* digits = format.data() + std::min(kFormatName.size(), format.size());
   const auto parsed = std::from_chars(digits, format.data() + format.size(), version);
@@ -169,7 +290,42 @@ absl::Status CheckFormat(const CheckpointFolder& folder) {
                     "reads formats up to {}: run the newer version, or use another folder",
                     folder.path(), version, kFormatVersion));
   }
-  return absl::OkStatus();
+  return LastCommit(folder, db.get());
+}
+
+/// The name of the newest file that ends with `extension`; empty: there is none.
+std::string NewestFile(const CheckpointFolder& folder, std::string_view extension) {
+  const auto number = [](const std::string& name) {
+    return std::strtoull(name.c_str(), nullptr, 10);
+  };
+  std::string newest;
+  for (std::string& name : FileNames(folder, "", extension)) {
+    if (newest.empty() || number(newest) < number(name)) newest = std::move(name);
+  }
+  return newest;
+}
+
+/// Cuts the record off the file that a power cut left half written. False: it has none.
+bool DropTornTail(const std::string& path) {
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(path, error)) return false;
+  std::ifstream file(path, std::ios::binary);
+  const std::string log((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  if (!file) return false;
+  const std::optional<uint64_t> tail = FindTornTail(log);
+  if (!tail.has_value()) return false;
+  std::filesystem::resize_file(path, *tail, error);
+  return !error;
+}
+
+/// Cuts off what a power cut left half written: of the newest log a commit, of the manifest a
+/// change of the files, both not acknowledged (whatever a change of the files makes superfluous is
+/// deleted after it is durable). False: there is nothing of that kind.
+bool DropTornTails(const CheckpointFolder& folder) {
+  std::string manifest;
+  std::ifstream(folder.database() + "/CURRENT") >> manifest;
+  const bool in_manifest = DropTornTail(folder.database() + "/" + manifest);
+  return DropTornTail(folder.database() + "/" + NewestFile(folder, ".log")) || in_manifest;
 }
 
 class RocksWrites : public StoreWrites {
@@ -192,6 +348,11 @@ class RocksWrites : public StoreWrites {
   }
   size_t byte_size() const override { return batch_.GetDataSize(); }
 
+  /// The commit after `last_commit`.
+  void Link(uint64_t last_commit) {
+    Keep(batch_.Delete(LinkKey(last_commit)));
+    Keep(batch_.Put(LinkKey(last_commit + 1), ""));
+  }
   rocksdb::WriteBatch& batch() { return batch_; }
   /// The first row that could not be taken (past 4 GiB).
   const rocksdb::Status& status() const { return status_; }
@@ -273,12 +434,14 @@ rocksdb::Options DatabaseOptions(const std::shared_ptr<rocksdb::Cache>& cache,
   rocksdb::Options options;
   options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
   options.write_buffer_manager =
-      std::make_shared<rocksdb::WriteBufferManager>(memory_bytes / 2, cache);
-  options.write_buffer_size = std::clamp(memory_bytes / 4, size_t{1} << 20, size_t{64} << 20);
+      std::make_shared<rocksdb::WriteBufferManager>(memory_bytes / 4 * 3, cache);
+  options.write_buffer_size = std::clamp(memory_bytes / 2, size_t{1} << 20, size_t{64} << 20);
   options.target_file_size_base = size_t{32} << 20;
   options.max_bytes_for_level_base = size_t{128} << 20;
   options.level_compaction_dynamic_level_bytes = true;
   options.max_open_files = 256;
+  options.max_file_opening_threads =
+      2;  // it makes as many at each start, whatever there is to open
   options.max_background_jobs = 2;
   options.bytes_per_sync = size_t{1} << 20;
   options.avoid_unnecessary_blocking_io = true;
@@ -306,11 +469,20 @@ rocksdb::Options DatabaseOptions(const std::shared_ptr<rocksdb::Cache>& cache,
   return options;
 }
 
-class RocksStore : public CheckpointStore {
+class RocksStore : public CheckpointCopy {
  public:
   RocksStore(std::unique_ptr<CheckpointFolder> folder, std::shared_ptr<rocksdb::Cache> cache,
-             std::unique_ptr<rocksdb::DB> db)
-      : folder_(std::move(folder)), cache_(std::move(cache)), db_(std::move(db)) {}
+             std::shared_ptr<FirstError> first_error, std::unique_ptr<rocksdb::DB> db,
+             uint64_t last_commit, bool read_only)
+      : folder_(std::move(folder)),
+        cache_(std::move(cache)),
+        first_error_(std::move(first_error)),
+        db_(std::move(db)),
+        last_commit_(last_commit) {
+    if (!read_only) return;
+    read_only_ = absl::FailedPreconditionError(
+        fmt::format("checkpoint {} was opened to read", folder_->database()));
+  }
 
   absl::StatusOr<std::optional<std::string>> GetMeta(std::string_view name) override {
     if (const absl::Status failed = failure(); !failed.ok()) return failed;
@@ -325,20 +497,21 @@ class RocksStore : public CheckpointStore {
   std::unique_ptr<StoreWrites> NewWrites() override { return std::make_unique<RocksWrites>(); }
 
   absl::Status Commit(std::unique_ptr<StoreWrites> writes) override {
+    if (!read_only_.ok()) return read_only_;
     if (const absl::Status failed = failure(); !failed.ok()) return failed;
     auto& rocks_writes = static_cast<RocksWrites&>(*writes);
     rocksdb::WriteOptions options;
     options.sync = true;
+    rocks_writes.Link(last_commit_);
     rocksdb::Status status = rocks_writes.status();
     if (status.ok()) status = db_->Write(options, &rocks_writes.batch());
-    if (status.ok()) return absl::OkStatus();
-    const absl::Status result = ToStatus(*folder_, "write", status);
+    if (status.ok()) {
+      ++last_commit_;
+      return absl::OkStatus();
+    }
     // Whether the rows are there is known only after the log has been read again.
-    const std::lock_guard lock(failure_mutex_);
-    failure_ = absl::UnavailableError(
-        fmt::format("checkpoint {} must be opened again after a failed write: {}",
-                    folder_->database(), status.ToString()));
-    return result;
+    first_error_->Note(status);
+    return ToStatus(*folder_, "write", status);
   }
 
   absl::Status MultiGetState(const std::vector<std::string_view>& sorted_keys,
@@ -355,17 +528,27 @@ class RocksStore : public CheckpointStore {
   absl::Status Snapshot(int64_t batch_id, int keep) override;
   size_t memory_bytes() const override { return cache_->GetUsage(); }
 
+  absl::StatusOr<std::vector<std::pair<std::string, std::string>>> ReadAllMeta() override;
+  absl::Status VerifyChecksums() override;
+  int64_t disk_bytes() const override;
+
  private:
   absl::Status failure() const {
-    const std::lock_guard lock(failure_mutex_);
-    return failure_;
+    const rocksdb::Status error = first_error_->Get();
+    if (error.ok()) return absl::OkStatus();
+    const absl::Status status = ToStatus(*folder_, "write", error);
+    if (absl::IsDataLoss(status)) return status;
+    return absl::UnavailableError(
+        fmt::format("checkpoint {} must be opened again after a failed write: {}",
+                    folder_->database(), error.ToString()));
   }
 
   std::unique_ptr<CheckpointFolder> folder_;  // outlives db_: it holds the lock
   std::shared_ptr<rocksdb::Cache> cache_;
+  std::shared_ptr<FirstError> first_error_;  // shared with db_
   std::unique_ptr<rocksdb::DB> db_;
-  mutable std::mutex failure_mutex_;
-  absl::Status failure_;  // guarded by failure_mutex_
+  uint64_t last_commit_;
+  absl::Status read_only_;  // why nothing is written; OK: it may be
 };
 
 absl::Status RocksStore::MultiGetState(const std::vector<std::string_view>& sorted_keys,
@@ -403,15 +586,53 @@ absl::Status RocksStore::MultiGetState(const std::vector<std::string_view>& sort
   return absl::OkStatus();
 }
 
-absl::Status RocksStore::Snapshot(int64_t batch_id, int keep) {
-  if (const absl::Status failed = failure(); !failed.ok()) return failed;
-  std::error_code error;
-  std::filesystem::create_directory(folder_->snapshots(), error);
-  if (error) {
-    return absl::UnavailableError(
-        fmt::format("cannot make {}: {}", folder_->snapshots(), error.message()));
+absl::StatusOr<std::vector<std::pair<std::string, std::string>>> RocksStore::ReadAllMeta() {
+  std::vector<std::pair<std::string, std::string>> rows;
+  const std::unique_ptr<rocksdb::Iterator> row(db_->NewIterator(rocksdb::ReadOptions()));
+  for (row->Seek(rocksdb::Slice(&kMetaPrefix, 1)); row->Valid(); row->Next()) {
+    if (!row->key().starts_with(rocksdb::Slice(&kMetaPrefix, 1))) break;
+    rows.emplace_back(ToView(row->key()).substr(1), ToView(row->value()));
   }
-  absl::Status status = folder_->RemoveUnfinishedSnapshots();
+  if (!row->status().ok()) return ToStatus(*folder_, "read", row->status());
+  return rows;
+}
+
+absl::Status RocksStore::VerifyChecksums() {
+  rocksdb::ReadOptions options;
+  options.fill_cache = false;
+  rocksdb::Status status = db_->VerifyChecksum(options);
+  if (!status.ok()) return ToStatus(*folder_, "read", status);
+  const std::unique_ptr<rocksdb::Iterator> row(db_->NewIterator(options));
+  for (row->SeekToFirst(); row->Valid(); row->Next()) {
+    const std::string_view key = ToView(row->key());
+    if (key == kFormatKey) continue;
+    if (!key.empty() &&
+        (key[0] == kMetaPrefix || key[0] == kStatePrefix || key[0] == kLinkPrefix)) {
+      continue;
+    }
+    return DataLoss(*folder_,
+                    fmt::format("a row whose key of {} bytes is none of ours", key.size()));
+  }
+  return ToStatus(*folder_, "read", row->status());
+}
+
+int64_t RocksStore::disk_bytes() const {
+  int64_t bytes = 0;
+  std::error_code error;
+  std::filesystem::directory_iterator files(folder_->database(), error);
+  for (; !error && files != std::filesystem::directory_iterator(); files.increment(error)) {
+    std::error_code ignored;
+    const uintmax_t size = files->file_size(ignored);
+    if (!ignored) bytes += static_cast<int64_t>(size);
+  }
+  return bytes;
+}
+
+absl::Status RocksStore::Snapshot(int64_t batch_id, int keep) {
+  if (!read_only_.ok()) return read_only_;
+  if (const absl::Status failed = failure(); !failed.ok()) return failed;
+  absl::Status status = folder_->MakeSnapshots();
+  if (status.ok()) status = folder_->RemoveUnfinishedSnapshots();
   if (!status.ok()) return status;
 
   rocksdb::Checkpoint* made = nullptr;
@@ -421,6 +642,7 @@ absl::Status RocksStore::Snapshot(int64_t batch_id, int keep) {
   // log_size_for_flush = 0: memtables go to files first, so that no log needs to be copied.
   if (result.ok()) result = checkpoint->CreateCheckpoint(unfinished, /*log_size_for_flush=*/0);
   if (!result.ok()) return ToStatus(*folder_, "take a snapshot of", result);
+  CrashPoint("snapshot middle");
 
   std::vector<int64_t> batch_ids = folder_->ListSnapshots();
   const auto same = std::find(batch_ids.begin(), batch_ids.end(), batch_id);
@@ -450,17 +672,43 @@ absl::Status MakeDatabase(CheckpointFolder* folder, const DatabaseLog& log,
   options.error_if_exists = true;
   rocksdb::DB* opened = nullptr;
   rocksdb::Status status = rocksdb::DB::Open(options, folder->unfinished_database(), &opened);
-  if (!status.ok()) return ToOpenStatus(*folder, log, status);
+  if (!status.ok()) return ToOpenStatus(*folder, options.env, log, status);
   std::unique_ptr<rocksdb::DB> db(opened);
   rocksdb::WriteOptions write_options;
   write_options.sync = true;
-  status =
-      db->Put(write_options, ToSlice(kFormatKey), fmt::format("{}{}", kFormatName, kFormatVersion));
+  rocksdb::WriteBatch first;
+  status = first.Put(ToSlice(kFormatKey), fmt::format("{}{}", kFormatName, kFormatVersion));
+  if (status.ok()) status = first.Put(LinkKey(0), "");
+  if (status.ok()) status = db->Write(write_options, &first);
   if (status.ok()) status = db->Flush(rocksdb::FlushOptions());
   if (status.ok()) status = db->Close();
   if (!status.ok()) return ToStatus(*folder, "make", status);
   db.reset();
   return folder->FinishDatabase();
+}
+
+/// A database that is there, as it is: neither made nor locked.
+absl::StatusOr<std::unique_ptr<RocksStore>> OpenAsItIs(std::unique_ptr<CheckpointFolder> folder,
+                                                       size_t memory_bytes, bool read_only) {
+  rocksdb::Env* const env = rocksdb::Env::Default();
+  const absl::StatusOr<uint64_t> last_commit = CheckDatabase(*folder, env);
+  if (!last_commit.ok()) return last_commit.status();
+  memory_bytes = std::max(memory_bytes, kMinMemoryBytes);
+  const std::shared_ptr<rocksdb::Cache> cache = rocksdb::NewLRUCache(memory_bytes);
+  const auto log = std::make_shared<DatabaseLog>();
+  rocksdb::Options options = DatabaseOptions(cache, log, memory_bytes);
+  const auto first_error = std::make_shared<FirstError>();
+  options.listeners = {first_error};
+  // What it would put off, a database opened to read never does: it aborts.
+  options.avoid_unnecessary_blocking_io = !read_only;
+  rocksdb::DB* opened = nullptr;
+  const rocksdb::Status result =
+      read_only ? rocksdb::DB::OpenForReadOnly(options, folder->database(), &opened)
+                : rocksdb::DB::Open(options, folder->database(), &opened);
+  if (!result.ok()) return ToOpenStatus(*folder, env, *log, result);
+  return std::make_unique<RocksStore>(std::move(folder), cache, first_error,
+                                      std::unique_ptr<rocksdb::DB>(opened), *last_commit,
+                                      read_only);
 }
 
 }  // namespace
@@ -479,11 +727,12 @@ absl::StatusOr<std::unique_ptr<CheckpointStore>> OpenCheckpointStoreIn(
   if (!content.ok()) return content.status();
   if (*content == CheckpointFolder::Content::kDatabase && !folder->has_lock_file()) {
     // Perhaps somebody else's: not even a lock file before we know.
-    const absl::Status status = CheckFormat(*folder);
-    if (!status.ok()) return status;
+    const auto checked = CheckDatabase(*folder, env);
+    if (!checked.ok()) return checked.status();
   }
   absl::Status status = folder->Make();
   if (status.ok()) status = folder->Lock();
+  if (status.ok()) status = SettleRewinds(*folder);
   if (!status.ok()) return status;
   content = folder->Inspect();  // again: now nobody changes it
   if (!content.ok()) return content.status();
@@ -493,16 +742,48 @@ absl::StatusOr<std::unique_ptr<CheckpointStore>> OpenCheckpointStoreIn(
   const auto log = std::make_shared<DatabaseLog>();
   rocksdb::Options options = DatabaseOptions(cache, log, memory_bytes);
   options.env = env;
+  const auto first_error = std::make_shared<FirstError>();
+  options.listeners = {first_error};
   const bool is_new = *content == CheckpointFolder::Content::kNothing;
-  status = is_new ? MakeDatabase(folder.get(), *log, options) : CheckFormat(*folder);
+  uint64_t last_commit = 0;
+  if (is_new) {
+    status = MakeDatabase(folder.get(), *log, options);
+  } else {
+    // Its name may not be durable yet, if the process that made it died or its disk failed.
+    status = folder->Sync();
+    auto checked = status.ok() ? CheckDatabase(*folder, env) : status;
+    if (absl::IsDataLoss(checked.status()) && DropTornTails(*folder)) {
+      checked = CheckDatabase(*folder, env);
+    }
+    status = checked.status();
+    if (status.ok()) last_commit = *checked;
+  }
   if (!status.ok()) return status;
 
   rocksdb::DB* opened = nullptr;
   const rocksdb::Status result = rocksdb::DB::Open(options, folder->database(), &opened);
-  if (!result.ok()) return ToOpenStatus(*folder, *log, result);
+  if (!result.ok()) return ToOpenStatus(*folder, env, *log, result);
   *created = is_new;
-  return std::make_unique<RocksStore>(std::move(folder), cache,
-                                      std::unique_ptr<rocksdb::DB>(opened));
+  return std::make_unique<RocksStore>(std::move(folder), cache, first_error,
+                                      std::unique_ptr<rocksdb::DB>(opened), last_commit,
+                                      /*read_only=*/false);
+}
+
+absl::StatusOr<std::unique_ptr<CheckpointCopy>> OpenCheckpointCopy(
+    const std::string& path, const std::string& database,
+    const CheckpointStoreOptions& store_options) {
+  auto folder = std::make_unique<CheckpointFolder>(path, database);
+  std::error_code error;
+  if (!std::filesystem::is_directory(folder->database(), error)) {
+    return absl::NotFoundError(fmt::format("checkpoint {}: there is no {}", path, database));
+  }
+  return OpenAsItIs(std::move(folder), store_options.memory_bytes, /*read_only=*/true);
+}
+
+absl::StatusOr<std::unique_ptr<CheckpointStore>> OpenDatabase(const std::string& path,
+                                                              const std::string& database) {
+  return OpenAsItIs(std::make_unique<CheckpointFolder>(path, database), kMinMemoryBytes,
+                    /*read_only=*/false);
 }
 
 }  // namespace tidemark

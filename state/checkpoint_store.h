@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -79,6 +80,25 @@ struct CheckpointStoreOptions {
 /// else.
 absl::StatusOr<std::unique_ptr<CheckpointStore>> OpenCheckpointStore(
     const std::string& folder, const CheckpointStoreOptions& options, bool* created);
+
+/// One of a checkpoint's databases, to look at: the present one, a snapshot, or one that a rewind
+/// set aside. Nothing is ever written to it: Commit and Snapshot answer FailedPrecondition.
+class CheckpointCopy : public CheckpointStore {
+ public:
+  /// All meta rows, name and value, by name.
+  virtual absl::StatusOr<std::vector<std::pair<std::string, std::string>>> ReadAllMeta() = 0;
+  /// Compares the checksum of every block of every file, then reads every row. DataLoss names the
+  /// damaged file.
+  virtual absl::Status VerifyChecksums() = 0;
+  /// Of its files on the disk; snapshots share files with each other and with the database.
+  virtual int64_t disk_bytes() const = 0;
+};
+
+/// Opens a database of the checkpoint in `folder`: `database` is `state`, `snapshots/12`, ... The
+/// present one is opened only by who holds the folder's lock. Errors as OpenCheckpointStore; a
+/// database that is not there is NotFound.
+absl::StatusOr<std::unique_ptr<CheckpointCopy>> OpenCheckpointCopy(
+    const std::string& folder, const std::string& database, const CheckpointStoreOptions& options);
 
 /// A store in memory, for tests: what was committed survives the CheckpointStore object as long as
 /// the handle lives.

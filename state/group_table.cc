@@ -1,5 +1,7 @@
 #include "tidemark/state/group_table.h"
 
+#include <utility>
+
 namespace tidemark {
 namespace {
 
@@ -38,24 +40,7 @@ GroupTable::~GroupTable() {
   FreeBytes(index_, (size_t{index_mask_} + 1) * sizeof(IndexEntry), &memory_);
 }
 
-Group* GroupTable::group(uint32_t number) const {
-  uint32_t block;
-  uint32_t start;
-  if (number >> kMaxBlockBits != 0) {
-    block = (number >> kMaxBlockBits) + (kMaxBlockBits - kFirstBlockBits);
-    start = number >> kMaxBlockBits << kMaxBlockBits;
-  } else if (number >> kFirstBlockBits == 0) {
-    block = 0;
-    start = 0;
-  } else {
-    const auto bits = static_cast<uint32_t>(std::bit_width(number)) - 1;
-    block = bits - kFirstBlockBits + 1;
-    start = 1u << bits;
-  }
-  return reinterpret_cast<Group*>(blocks_[block] + (number - start) * stride_);
-}
-
-bool GroupTable::KeysEqual(const Group& group, std::string_view key) {
+inline bool GroupTable::KeysEqual(const Group& group, std::string_view key) {
   const size_t size = key.size();
   if (group.key_size != size) return false;
   const char* a = group.key_data();
@@ -72,8 +57,8 @@ bool GroupTable::KeysEqual(const Group& group, std::string_view key) {
   return std::equal(a, a + size, b);
 }
 
-Group* GroupTable::FirstWithTag(uint32_t tag) const {
-  for (uint32_t at = tag & index_mask_;; at = (at + 1) & index_mask_) {
+inline Group* GroupTable::FirstWithTag(uint32_t tag) const {
+  for (uint32_t at = IndexOf(tag);; at = (at + 1) & index_mask_) {
     const IndexEntry entry = index_[at];
     if (entry.number_plus_1 == 0) return nullptr;
     if (entry.tag == tag) return group(entry.number_plus_1 - 1);
@@ -81,7 +66,7 @@ Group* GroupTable::FirstWithTag(uint32_t tag) const {
 }
 
 Group* GroupTable::Find(uint32_t tag, std::string_view key) const {
-  for (uint32_t at = tag & index_mask_;; at = (at + 1) & index_mask_) {
+  for (uint32_t at = IndexOf(tag);; at = (at + 1) & index_mask_) {
     const IndexEntry entry = index_[at];
     if (entry.number_plus_1 == 0) return nullptr;
     if (entry.tag != tag) continue;
@@ -90,7 +75,7 @@ Group* GroupTable::Find(uint32_t tag, std::string_view key) const {
   }
 }
 
-void GroupTable::Touch(Group* group, uint32_t batch) {
+inline void GroupTable::Touch(Group* group, uint32_t batch) {
   if (group->touched_batch == batch) return;
   group->touched_batch = batch;
   if (touched_.size() == touched_.capacity()) {
@@ -114,7 +99,7 @@ void GroupTable::Upsert(uint32_t batch, std::span<const uint64_t> hashes,
   for (size_t begin = 0; begin < keys.size(); begin += kPrefetchRows) {
     const size_t end = std::min(begin + kPrefetchRows, keys.size());
     for (size_t i = begin; i < end; ++i) {
-      __builtin_prefetch(&index_[TagOf(hashes[i]) & index_mask_]);
+      __builtin_prefetch(&index_[IndexOf(TagOf(hashes[i]))]);
     }
     for (size_t i = begin; i < end; ++i) {
       Group* candidate = FirstWithTag(TagOf(hashes[i]));
@@ -149,11 +134,30 @@ Group* GroupTable::Insert(uint32_t batch, uint64_t hash, std::string_view key, b
   return group;
 }
 
-Group* GroupTable::FindOrAddStored(uint32_t tag, std::string_view key) {
-  if (Group* group = size_ == 0 ? nullptr : Find(tag, key); group != nullptr) return group;
+Group* GroupTable::AddStored(uint32_t tag, std::string_view key) {
+  if (size_ > 0 && Find(tag, key) != nullptr) return nullptr;
   Group* group = Append(tag, key);
   group->touched_batch = 0;
   return group;
+}
+
+void GroupTable::SetUnreadRuns(std::vector<StoredRun> runs) {
+  unread_runs_ = std::move(runs);
+  memory_.Add(unread_runs_.capacity() * sizeof(StoredRun));
+  for (const StoredRun& run : unread_runs_) unread_groups_ += run.groups;
+  runs_ = {.in_use = true, .next_page = unread_runs_.back().end(), .groups = unread_groups_};
+}
+
+void GroupTable::FinishReading() {
+  memory_.Subtract(unread_runs_.capacity() * sizeof(StoredRun));
+  std::vector<StoredRun>().swap(unread_runs_);
+  unread_groups_ = 0;
+  has_all_ = true;
+}
+
+void GroupTable::Reserve(size_t groups) {
+  const size_t wanted = std::bit_ceil(groups * 8 / 5 + 1);
+  if (wanted > size_t{index_mask_} + 1) GrowIndex(static_cast<uint32_t>(wanted));
 }
 
 Group* GroupTable::Append(uint32_t tag, std::string_view key) {
@@ -179,7 +183,7 @@ Group* GroupTable::Append(uint32_t tag, std::string_view key) {
   std::copy(key.begin(), key.end(), key_bytes);
   std::memset(group->slot(), 0, stride_ - sizeof(Group));
 
-  uint32_t at = tag & index_mask_;
+  uint32_t at = IndexOf(tag);
   while (index_[at].number_plus_1 != 0) at = (at + 1) & index_mask_;
   index_[at] = {tag, number + 1};
   return group;
@@ -220,10 +224,11 @@ void GroupTable::GrowIndex(uint32_t size) {
   auto* grown = static_cast<IndexEntry*>(AllocateBytes(bytes, &memory_));
   std::memset(static_cast<void*>(grown), 0, bytes);
   const uint32_t mask = size - 1;
+  const auto shift = static_cast<uint32_t>(33 - std::bit_width(size));
   if (index_ != nullptr) {
     for (uint32_t i = 0; i <= index_mask_; ++i) {
       if (index_[i].number_plus_1 == 0) continue;
-      uint32_t at = index_[i].tag & mask;
+      uint32_t at = index_[i].tag >> shift;
       while (grown[at].number_plus_1 != 0) at = (at + 1) & mask;
       grown[at] = index_[i];
     }
@@ -231,6 +236,7 @@ void GroupTable::GrowIndex(uint32_t size) {
   }
   index_ = grown;
   index_mask_ = mask;
+  index_shift_ = shift;
 }
 
 }  // namespace tidemark

@@ -13,6 +13,7 @@
 
 #include "tidemark/state/byte_arena.h"
 #include "tidemark/state/key_sort.h"
+#include "tidemark/state/state_codec.h"
 #include "tidemark/state/window_table.h"
 
 namespace tidemark {
@@ -77,22 +78,48 @@ class GroupTable {
   int64_t created() const { return created_; }
   /// The batch is committed.
   void ForgetTouched();
+  /// Its memory counts as free from now on: the table is about to go, on whatever thread.
+  void DetachMemory() { memory_.Detach(); }
 
-  /// How the store has this table: as runs (values of many groups each, the newest last), or as a
-  /// row a group. Only a table that has all its groups keeps runs.
+  /// How the store has this table: as runs (a commit's groups each), or as a row a group.
   struct StoredRuns {
     bool in_use = false;
     bool converting = false;  ///< the next commit makes rows of them
-    uint64_t next = 0;        ///< number of the next run
-    int64_t groups = 0;       ///< in all runs, old versions too
+    uint64_t next_page = 0;
+    int64_t groups = 0;  ///< in all runs, old versions too
   };
   StoredRuns& runs() { return runs_; }
   const StoredRuns& runs() const { return runs_; }
-  /// The group of a run: found or made, but not touched; its slot is to be filled.
-  Group* FindOrAddStored(uint32_t tag, std::string_view key);
-  size_t memory_bytes() const { return memory_.get(); }
+  /// The runs, oldest first, that have groups which are not in memory; of groups that are in both,
+  /// memory's is the newer one. Empty: the table has all, or its groups are rows.
+  const std::vector<StoredRun>& unread_runs() const { return unread_runs_; }
+  int64_t unread_groups() const { return unread_groups_; }  ///< in them, old versions too
+  /// The store has these.
+  void SetUnreadRuns(std::vector<StoredRun> runs);
+  /// Every group of them is in memory now: the table has all.
+  void FinishReading();
+  /// What has been looked up in unread runs, in groups that could have been read for it.
+  int64_t lookup_cost() const { return lookup_cost_; }
+  void AddLookupCost(int64_t cost) { lookup_cost_ += cost; }
+  /// A group of a run, made but not touched; nothing if memory has it. Its slot is to be filled.
+  Group* AddStored(uint32_t tag, std::string_view key);
+  /// Makes room for so many groups.
+  void Reserve(size_t groups);
 
-  Group* group(uint32_t number) const;
+  Group* group(uint32_t number) const {
+    uint32_t block = 0;
+    uint32_t start = 0;
+    if (number >> kMaxBlockBits != 0) {
+      block = (number >> kMaxBlockBits) + (kMaxBlockBits - kFirstBlockBits);
+      start = number >> kMaxBlockBits << kMaxBlockBits;
+    } else if (number >> kFirstBlockBits != 0) {
+      const auto bits = static_cast<uint32_t>(std::bit_width(number)) - 1;
+      block = bits - kFirstBlockBits + 1;
+      start = 1u << bits;
+    }
+    return reinterpret_cast<Group*>(blocks_[block] + (number - start) * stride_);
+  }
+  size_t memory_bytes() const { return memory_.get(); }
   /// What one group costs in memory, on average.
   size_t bytes_per_group() const { return size_ == 0 ? 0 : memory_.get() / size_; }
   /// An empty table of the same window, for copies of the groups that stay when the others leave.
@@ -119,6 +146,8 @@ class GroupTable {
   }
   static bool KeysEqual(const Group& group, std::string_view key);
 
+  /// By the upper bits, so that a page of a run, whose groups share some, fills one part of it.
+  uint32_t IndexOf(uint32_t tag) const { return tag >> index_shift_; }
   Group* FirstWithTag(uint32_t tag) const;
   Group* Find(uint32_t tag, std::string_view key) const;
   Group* Append(uint32_t tag, std::string_view key);
@@ -132,12 +161,16 @@ class GroupTable {
   bool has_all_;
   uint32_t size_ = 0;
   uint32_t index_mask_ = 0;
+  uint32_t index_shift_ = 0;
   IndexEntry* index_ = nullptr;
   std::vector<std::byte*> blocks_;
   ByteArena bytes_;
   std::vector<Group*> touched_;
   int64_t created_ = 0;
   StoredRuns runs_;
+  std::vector<StoredRun> unread_runs_;
+  int64_t unread_groups_ = 0;
+  int64_t lookup_cost_ = 0;
 };
 
 }  // namespace tidemark

@@ -41,12 +41,16 @@ bool TakeVarint(std::string_view* bytes, size_t* value) {
   return false;
 }
 
-// The width of a packed word: see AppendToRun in the header.
+// The width of a packed word: see PageWriter in the header.
 unsigned PackedWidth(uint64_t word) {
-  const unsigned ones_left = static_cast<unsigned>(71 - std::countl_one(word)) / 8;
-  if (ones_left < kWord) return kWord + std::max(1u, ones_left);
-  return static_cast<unsigned>(71 - std::countl_zero(word)) / 8;
+  // Of a negative number its inverse has the zeros that its ones are.
+  const uint64_t sign = static_cast<uint64_t>(static_cast<int64_t>(word) >> 63);
+  const unsigned bytes = static_cast<unsigned>(71 - std::countl_zero(word ^ sign)) / 8;
+  if (sign == 0 || bytes == kWord) return bytes;
+  return kWord + std::max(1u, bytes);
 }
+
+size_t PackedBytes(unsigned width) { return width > kWord ? width - kWord : width; }
 
 }  // namespace
 
@@ -58,19 +62,19 @@ std::string StateKeys::Key(uint32_t id, int64_t window_end) {
   return key;
 }
 
-std::string StateKeys::Runs(int64_t window_end, uint32_t shard) const {
+std::string StateKeys::Pages(int64_t window_end, uint32_t shard) const {
   std::string key = WindowRuns(window_end);
   AppendBytes(__builtin_bswap32(shard), &key);
   return key;
 }
 
-std::string StateKeys::Run(int64_t window_end, uint32_t shard, uint64_t number) const {
-  std::string key = Runs(window_end, shard);
+std::string StateKeys::Page(int64_t window_end, uint32_t shard, uint64_t number) const {
+  std::string key = Pages(window_end, shard);
   AppendBytes(__builtin_bswap64(number), &key);
   return key;
 }
 
-std::optional<uint64_t> StateKeys::ParseRunKey(std::string_view key) {
+std::optional<uint64_t> StateKeys::ParsePageNumber(std::string_view key) {
   uint64_t number;
   if (key.size() != kWindowBytes + sizeof(uint32_t) + sizeof(number)) return std::nullopt;
   std::memcpy(&number, key.data() + kWindowBytes + sizeof(uint32_t), sizeof(number));
@@ -91,6 +95,24 @@ std::optional<int64_t> StateKeys::ParseCountKey(std::string_view key) {
   uint64_t bits;
   std::memcpy(&bits, key.data() + sizeof(uint32_t), sizeof(bits));
   return static_cast<int64_t>(__builtin_bswap64(bits) ^ kSignBit);
+}
+
+std::optional<StateKeys::Parsed> StateKeys::Parse(std::string_view key) {
+  uint32_t id;
+  uint64_t bits;
+  if (key.size() < kWindowBytes) return std::nullopt;
+  std::memcpy(&id, key.data(), sizeof(id));
+  std::memcpy(&bits, key.data() + sizeof(id), sizeof(bits));
+  id = __builtin_bswap32(id);
+  const auto is_index = [key] {
+    return key.size() > kWindowBytes && (static_cast<unsigned char>(key[kWindowBytes]) & 0x80) != 0;
+  };
+  const Kind kind = (id & kCounts) != 0 ? Kind::kCount
+                    : (id & kRuns) == 0 ? Kind::kGroup
+                    : is_index()        ? Kind::kRunIndex
+                                        : Kind::kPage;
+  return Parsed{kind, id & ~(kCounts | kRuns),
+                static_cast<int64_t>(__builtin_bswap64(bits) ^ kSignBit)};
 }
 
 std::string EncodeCount(int64_t count) {
@@ -157,14 +179,35 @@ bool DecodeSlot(const SlotLayout& layout, std::string_view value, std::byte* slo
   return blob_bytes_left == 0;
 }
 
-void AppendToRun(uint32_t tag, std::string_view key, std::string_view value, std::string* run) {
-  const size_t begin = run->size();
+uint32_t PageBitsFor(size_t groups) {
+  constexpr size_t kMostGroups = 512;
+  constexpr size_t kMostBits = 20;
+  const auto bits = std::bit_width(groups == 0 ? 0 : (groups - 1) / kMostGroups);
+  return static_cast<uint32_t>(std::min<size_t>(static_cast<size_t>(bits), kMostBits));
+}
+
+std::string EncodeRunIndex(const StoredRun& run) {
+  std::string value(1, static_cast<char>(run.page_bits));
+  AppendBytes(run.groups, &value);
+  return value;
+}
+
+std::optional<StoredRun> DecodeRunIndex(uint64_t first_page, std::string_view value) {
+  StoredRun run;
+  if (value.size() != 1 + sizeof(run.groups)) return std::nullopt;
+  run.first_page = first_page;
+  run.page_bits = static_cast<unsigned char>(value.front());
+  std::memcpy(&run.groups, value.data() + 1, sizeof(run.groups));
+  if (run.page_bits > 31 || run.groups < 0) return std::nullopt;
+  return run;
+}
+
+void PageWriter::Append(uint32_t tag, std::string_view key, std::string_view value) {
   const size_t words = (value.size() + kWord - 1) / kWord;
   // Whole words are written, each over the end of the one before.
   const size_t most = sizeof(tag) + 2 * kMaxVarint + key.size() + words * kWord + words / 2 + 1;
-  if (run->capacity() < begin + most + kWord) run->reserve(2 * (begin + most + kWord));
-  run->resize(begin + most + kWord);
-  char* out = run->data() + begin;
+  if (buffer_.size() < size_ + most + kWord) buffer_.resize(2 * (size_ + most + kWord));
+  char* out = buffer_.data() + size_;
   std::memcpy(out, &tag, sizeof(tag));
   out = AppendVarint(key.size(), out + sizeof(tag));
   out = AppendVarint(value.size(), out);
@@ -174,7 +217,11 @@ void AppendToRun(uint32_t tag, std::string_view key, std::string_view value, std
   for (size_t i = 0; i < words; ++i) {
     uint64_t word = 0;
     const size_t left = value.size() - i * kWord;
-    std::memcpy(&word, value.data() + i * kWord, std::min(left, kWord));
+    if (left >= kWord) [[likely]] {
+      std::memcpy(&word, value.data() + i * kWord, kWord);
+    } else {
+      std::memcpy(&word, value.data() + i * kWord, left);
+    }
     const unsigned width = PackedWidth(word);
     if (i % 2 == 0) {
       widths = out++;
@@ -185,41 +232,55 @@ void AppendToRun(uint32_t tag, std::string_view key, std::string_view value, std
     std::memcpy(out, &word, kWord);
     out += width > kWord ? width - kWord : width;
   }
-  run->resize(static_cast<size_t>(out - run->data()));
+  size_ = static_cast<size_t>(out - buffer_.data());
 }
 
-bool TakeFromRun(std::string_view* run, uint32_t* tag, std::string_view* key,
-                 std::string_view* value, std::string* buffer) {
+bool PageReader::Next() {
+  if (rest_.empty()) return false;
+  damaged_ = true;
   size_t key_size;
-  size_t value_size;
-  if (run->size() < sizeof(*tag)) return false;
-  std::memcpy(tag, run->data(), sizeof(*tag));
-  run->remove_prefix(sizeof(*tag));
-  if (!TakeVarint(run, &key_size) || !TakeVarint(run, &value_size)) return false;
-  if (run->size() < key_size) return false;
-  *key = run->substr(0, key_size);
-  run->remove_prefix(key_size);
-  // Sixteen bytes come from one at least: a damaged size is seen before it is allocated.
-  const size_t words = value_size / kWord + (value_size % kWord != 0);
-  if (run->size() < (words + 1) / 2) return false;
+  if (rest_.size() < sizeof(tag_)) return false;
+  std::memcpy(&tag_, rest_.data(), sizeof(tag_));
+  rest_.remove_prefix(sizeof(tag_));
+  if (!TakeVarint(&rest_, &key_size) || !TakeVarint(&rest_, &value_size_)) return false;
+  if (rest_.size() < key_size) return false;
+  key_ = rest_.substr(0, key_size);
+  rest_.remove_prefix(key_size);
+  const size_t words = value_size_ / kWord + (value_size_ % kWord != 0);
+  // Sixteen bytes come from one at least: a damaged size is seen before it is believed.
+  if (rest_.size() < (words + 1) / 2) return false;
+  size_t size = 0;
+  for (size_t i = 0; i < words; i += 2) {
+    if (size >= rest_.size()) return false;
+    const auto widths = static_cast<unsigned char>(rest_[size]);
+    size += 1 + PackedBytes(widths & 15) + (i + 1 < words ? PackedBytes(widths >> 4) : 0);
+  }
+  if (size > rest_.size()) return false;
+  packed_ = rest_.substr(0, size);
+  rest_.remove_prefix(size);
+  damaged_ = false;
+  return true;
+}
+
+std::optional<std::string_view> PageReader::Value(std::string* buffer) const {
+  const size_t words = value_size_ / kWord + (value_size_ % kWord != 0);
   buffer->resize(words * kWord);
+  const char* from = packed_.data();
   unsigned widths = 0;
   for (size_t i = 0; i < words; ++i) {
-    if (i % 2 == 0) {
-      if (run->empty()) return false;
-      widths = static_cast<unsigned char>(run->front());
-      run->remove_prefix(1);
-    }
-    const unsigned width = i % 2 == 0 ? widths & 15 : widths >> 4;
-    const size_t bytes = width > kWord ? width - kWord : width;
+    widths = i % 2 == 0 ? static_cast<unsigned char>(*from++) : widths >> 4;
+    const unsigned width = widths & 15;
+    const size_t bytes = PackedBytes(width);
     uint64_t word = width > kWord ? ~uint64_t{0} : 0;
-    if (run->size() < bytes) return false;
-    std::memcpy(&word, run->data(), bytes);
+    std::memcpy(&word, from, bytes);
     std::memcpy(buffer->data() + i * kWord, &word, kWord);
-    run->remove_prefix(bytes);
+    from += bytes;
   }
-  *value = std::string_view(*buffer).substr(0, value_size);
-  return true;
+  // What fills the last word up is zeros.
+  for (size_t i = value_size_; i < buffer->size(); ++i) {
+    if ((*buffer)[i] != 0) return std::nullopt;
+  }
+  return std::string_view(*buffer).substr(0, value_size_);
 }
 
 absl::Status BadRowError(size_t size, const SlotLayout& layout) {

@@ -1,5 +1,7 @@
 #include "tidemark/state/window_table.h"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <atomic>
 #include <iterator>
@@ -8,6 +10,8 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <system_error>
+#include <thread>
 #include <utility>
 
 #include "absl/container/btree_map.h"
@@ -16,6 +20,7 @@
 #include "tidemark/state/eviction.h"
 #include "tidemark/state/group_table.h"
 #include "tidemark/state/key_sort.h"
+#include "tidemark/state/run_store.h"
 #include "tidemark/state/state_codec.h"
 #include "tidemark/state/window_cursor.h"
 
@@ -23,7 +28,6 @@ namespace tidemark {
 namespace {
 
 constexpr size_t kLookupKeys = 256;  // in one MultiGet
-constexpr size_t kRunGroups = 4096;  // in one run
 // Runs are replaced by one of the live groups when they hold more than this many times as many.
 constexpr int64_t kRunsPerGroup = 3;
 // Groups turned from runs into rows in one commit.
@@ -89,9 +93,13 @@ class HashedWindowTable : public WindowTable {
         store_(store),
         keys_(options.operator_id),
         layout_(std::move(options.layout)),
-        rows_above_(options.memory_budget / 2),
+        run_store_(store, keys_, &layout_),
+        rows_above_(options.memory_budget / 4 * 3),
         shards_(static_cast<size_t>(options.shards)) {
     Load().IgnoreError();  // said again by Upsert
+  }
+  ~HashedWindowTable() override {
+    if (freeing_.joinable()) freeing_.join();
   }
 
   absl::Status Upsert(int shard, int64_t window_end, std::span<const uint64_t> hashes,
@@ -120,15 +128,21 @@ class HashedWindowTable : public WindowTable {
   absl::Status Load();
   absl::Status EnsureLoaded();
   absl::StatusOr<GroupTable*> FindOrMakeTable(uint32_t shard_index, int64_t window_end);
-  absl::Status LoadRuns(uint32_t shard_index, GroupTable* table);
-  absl::Status LoadRunsOfWindows(int64_t after, int64_t upto);
-  void AppendRun(uint32_t shard_index, GroupTable* table, StoreWrites* writes);
+  absl::Status ReadRuns(uint32_t shard_index, GroupTable* table);
+  size_t GroupsPerShard(int64_t window_end) const;
+  absl::Status ReadRunsOfWindows(int64_t after, int64_t upto);
+  absl::Status AppendRun(uint32_t shard_index, GroupTable* table, StoreWrites* writes);
   void AppendRows(int64_t window_end, const std::vector<const GroupTable*>& tables, bool touched,
                   StoreWrites* writes);
-  void ConvertToRows(int64_t closed_upto, StoreWrites* writes);
-  absl::Status LookUpMissing(Shard* shard, GroupTable* table, std::span<const uint64_t> hashes,
-                             std::span<const std::string_view> keys, std::byte** slots);
+  absl::Status ConvertToRows(int64_t closed_upto, StoreWrites* writes);
+  absl::Status LookUpInRuns(uint32_t shard_index, GroupTable* table,
+                            std::span<const uint64_t> hashes,
+                            std::span<const std::string_view> keys, std::byte** slots);
+  absl::Status LookUpRows(Shard* shard, GroupTable* table, std::span<const uint64_t> hashes,
+                          std::span<const std::string_view> keys, std::byte** slots);
+  size_t OpenBytes(int64_t closed_upto) const;
   void EvictRunTables(size_t target);
+  void Free(std::vector<std::unique_ptr<GroupTable>> closed);
   TouchedTables CollectTouched() const;
   bool SomeOnlyInStore(int64_t window_end, const StoredWindow& stored) const;
   int64_t Sum(std::atomic<int64_t> Shard::*count) const;
@@ -136,8 +150,12 @@ class HashedWindowTable : public WindowTable {
   CheckpointStore* store_;
   StateKeys keys_;
   SlotLayout layout_;
-  size_t rows_above_;  // bytes of memory from which on tables are stored as rows
+  RunStore run_store_;
+  // Bytes of windows that stay open from which on tables are stored as rows.
+  size_t rows_above_;
+  size_t open_bytes_ = 0;  // after the last commit
   std::vector<Shard> shards_;
+  std::thread freeing_;                  // closed windows
   std::vector<GroupTable*> converting_;  // tables that the next commit turns from runs into rows
   uint32_t batch_ = 1;
 
@@ -186,57 +204,46 @@ absl::StatusOr<GroupTable*> HashedWindowTable::FindOrMakeTable(uint32_t shard_in
   if (GroupTable* table = shard.Find(window_end); table != nullptr) return table;
   const auto stored = stored_.find(window_end);
   const bool is_new = stored == stored_.end() || !stored->second.rows_without_table;
-  auto table = std::make_unique<GroupTable>(window_end, &layout_, /*has_all=*/true, &shard.memory);
-  table->runs().in_use = !is_new || memory_bytes() < rows_above_;
-  if (!is_new) {
-    const absl::Status status = LoadRuns(shard_index, table.get());
-    if (!status.ok()) return status;
-    if (table->runs().next == 0) {
-      // No runs: what there is, is rows.
-      table = std::make_unique<GroupTable>(window_end, &layout_, /*has_all=*/false, &shard.memory);
-    }
+  auto table =
+      std::make_unique<GroupTable>(window_end, &layout_, /*has_all=*/is_new, &shard.memory);
+  if (is_new) {
+    table->runs().in_use = open_bytes_ < rows_above_;
+  } else {
+    absl::StatusOr<std::vector<StoredRun>> runs = run_store_.List(window_end, shard_index);
+    if (!runs.ok()) return runs.status();
+    // No runs: what there is, is rows.
+    if (!runs->empty()) table->SetUnreadRuns(*std::move(runs));
   }
-  Add(&shard.groups, table->size());
   shard.last_used = table.get();
   shard.tables.emplace(window_end, std::move(table));
   return shard.last_used;
 }
 
-absl::Status HashedWindowTable::LoadRuns(uint32_t shard_index, GroupTable* table) {
-  const int64_t window_end = table->window_end();
-  GroupTable::StoredRuns& runs = table->runs();
-  const auto rows = store_->NewStateCursor(keys_.Runs(window_end, shard_index),
-                                           keys_.RunsEnd(window_end, shard_index));
-  while (true) {
-    const absl::StatusOr<bool> has_row = rows->Next();
-    if (!has_row.ok()) return has_row.status();
-    if (!*has_row) return absl::OkStatus();
-    const std::optional<uint64_t> number = StateKeys::ParseRunKey(rows->key());
-    std::string_view run = rows->value();
-    std::string buffer;
-    while (!run.empty()) {
-      uint32_t tag;
-      std::string_view key;
-      std::string_view value;
-      if (!number.has_value() || !TakeFromRun(&run, &tag, &key, &value, &buffer)) {
-        return BadRowError(rows->value().size(), layout_);
-      }
-      Group* group = table->FindOrAddStored(tag, key);
-      if (!DecodeSlot(layout_, value, group->slot())) return BadRowError(value.size(), layout_);
-      table->OwnBlobs(group->slot());
-      ++runs.groups;
-    }
-    runs.next = number.value_or(0) + 1;
-  }
+absl::Status HashedWindowTable::ReadRuns(uint32_t shard_index, GroupTable* table) {
+  if (table->unread_runs().empty()) return absl::OkStatus();
+  const int64_t before = table->size();
+  absl::Status status = run_store_.ReadAll(shard_index, GroupsPerShard(table->window_end()), table);
+  Add(&shards_[shard_index].groups, table->size() - before);
+  return status;
 }
 
-absl::Status HashedWindowTable::LoadRunsOfWindows(int64_t after, int64_t upto) {
+size_t HashedWindowTable::GroupsPerShard(int64_t window_end) const {
+  const auto stored = stored_.find(window_end);
+  return stored == stored_.end() ? 0 : static_cast<size_t>(stored->second.groups) / shards_.size();
+}
+
+absl::Status HashedWindowTable::ReadRunsOfWindows(int64_t after, int64_t upto) {
   for (auto stored = stored_.upper_bound(after); stored != stored_.end() && stored->first <= upto;
        ++stored) {
-    if (!stored->second.rows_without_table) continue;
     for (uint32_t shard = 0; shard < shards_.size(); ++shard) {
-      const absl::StatusOr<GroupTable*> table = FindOrMakeTable(shard, stored->first);
-      if (!table.ok()) return table.status();
+      GroupTable* table = shards_[shard].Find(stored->first);
+      if (table == nullptr && stored->second.rows_without_table) {
+        const absl::StatusOr<GroupTable*> made = FindOrMakeTable(shard, stored->first);
+        if (!made.ok()) return made.status();
+        table = *made;
+      }
+      if (table == nullptr) continue;
+      if (absl::Status status = ReadRuns(shard, table); !status.ok()) return status;
     }
   }
   return absl::OkStatus();
@@ -261,7 +268,9 @@ absl::Status HashedWindowTable::Upsert(int shard_index, int64_t window_end,
   table->Upsert(batch_, hashes, keys, slots, &shard.missing);
   absl::Status status;
   if (!shard.missing.empty()) {
-    status = LookUpMissing(&shard, table, hashes, keys, slots);
+    status = table->unread_runs().empty()
+                 ? LookUpRows(&shard, table, hashes, keys, slots)
+                 : LookUpInRuns(static_cast<uint32_t>(shard_index), table, hashes, keys, slots);
     shard.missing.clear();
   }
   Add(&shard.groups, table->size() - groups_before);
@@ -270,10 +279,35 @@ absl::Status HashedWindowTable::Upsert(int shard_index, int64_t window_end,
   return status;
 }
 
-absl::Status HashedWindowTable::LookUpMissing(Shard* shard, GroupTable* table,
-                                              std::span<const uint64_t> hashes,
-                                              std::span<const std::string_view> keys,
-                                              std::byte** slots) {
+// As long as that is less work than to read the runs whole, which is done once.
+absl::Status HashedWindowTable::LookUpInRuns(uint32_t shard_index, GroupTable* table,
+                                             std::span<const uint64_t> hashes,
+                                             std::span<const std::string_view> keys,
+                                             std::byte** slots) {
+  const std::vector<uint32_t>& missing = shards_[shard_index].missing;
+  table->AddLookupCost(RunStore::LookUpCost(*table, missing.size()));
+  if (table->lookup_cost() <= table->unread_groups()) {
+    return run_store_.LookUp(shard_index, batch_, hashes, keys, missing, table, slots);
+  }
+  absl::Status status = run_store_.ReadAll(shard_index, GroupsPerShard(table->window_end()), table);
+  if (!status.ok()) return status;
+  std::vector<uint64_t> missing_hashes;
+  std::vector<std::string_view> missing_keys;
+  for (uint32_t row : missing) {
+    missing_hashes.push_back(hashes[row]);
+    missing_keys.push_back(keys[row]);
+  }
+  std::vector<std::byte*> found(missing.size());
+  std::vector<uint32_t> none;
+  table->Upsert(batch_, missing_hashes, missing_keys, found.data(), &none);
+  for (size_t i = 0; i < missing.size(); ++i) slots[missing[i]] = found[i];
+  return absl::OkStatus();
+}
+
+absl::Status HashedWindowTable::LookUpRows(Shard* shard, GroupTable* table,
+                                           std::span<const uint64_t> hashes,
+                                           std::span<const std::string_view> keys,
+                                           std::byte** slots) {
   std::vector<KeyedItem> rows;
   rows.reserve(shard->missing.size());
   for (uint32_t row : shard->missing) rows.push_back({0, row});
@@ -341,7 +375,7 @@ bool HashedWindowTable::SomeOnlyInStore(int64_t window_end, const StoredWindow& 
 }
 
 std::unique_ptr<GroupCursor> HashedWindowTable::Scan(int64_t after, int64_t upto) {
-  if (absl::Status status = LoadRunsOfWindows(after, upto); !status.ok()) {
+  if (absl::Status status = ReadRunsOfWindows(after, upto); !status.ok()) {
     return std::make_unique<FailedGroupCursor>(std::move(status));
   }
   std::map<int64_t, WindowGroups> windows;
@@ -370,17 +404,19 @@ absl::Status HashedWindowTable::AppendWrites(int64_t closed_upto, StoreWrites* w
     const int64_t first = stored_.begin()->first;
     writes->DeleteStateRange(keys_.Window(first), keys_.WindowsEnd(closed_upto));
     writes->DeleteStateRange(keys_.Count(first), keys_.CountsEnd(closed_upto));
-    writes->DeleteStateRange(keys_.WindowRuns(first), keys_.WindowsRunsEnd(closed_upto));
+    run_store_.RemoveWindows(first, closed_upto, writes);
   }
   for (GroupTable* table : converting_)
     table->runs().converting = false;  // of a commit that failed
   converting_.clear();
-  if (memory_bytes() > rows_above_) ConvertToRows(closed_upto, writes);
+  if (OpenBytes(closed_upto) > rows_above_) {
+    if (absl::Status status = ConvertToRows(closed_upto, writes); !status.ok()) return status;
+  }
   for (uint32_t shard = 0; shard < shards_.size(); ++shard) {
     for (GroupTable* table : shards_[shard].touched) {
       const GroupTable::StoredRuns& runs = table->runs();
       if (table->window_end() > closed_upto && runs.in_use && !runs.converting) {
-        AppendRun(shard, table, writes);
+        if (absl::Status status = AppendRun(shard, table, writes); !status.ok()) return status;
       }
     }
   }
@@ -415,49 +451,37 @@ void HashedWindowTable::AppendRows(int64_t window_end, const std::vector<const G
   }
 }
 
-void HashedWindowTable::AppendRun(uint32_t shard_index, GroupTable* table, StoreWrites* writes) {
-  GroupTable::StoredRuns& runs = table->runs();
-  const int64_t window_end = table->window_end();
-  const int64_t touched = static_cast<int64_t>(table->touched().size());
+absl::Status HashedWindowTable::AppendRun(uint32_t shard_index, GroupTable* table,
+                                          StoreWrites* writes) {
   // Small tables are rewritten rarely too: what a restart reads stays in proportion all the same.
   constexpr int64_t kSmallTable = 64;
-  const bool all = runs.groups + touched > kRunsPerGroup * (int64_t{table->size()} + kSmallTable);
-  if (all) {
-    writes->DeleteStateRange(keys_.Runs(window_end, shard_index),
-                             keys_.RunsEnd(window_end, shard_index));
-    runs.groups = 0;
+  const int64_t groups = table->runs().groups + static_cast<int64_t>(table->touched().size());
+  if (groups > 2 * (table->unread_groups() + kSmallTable)) {
+    if (absl::Status status = ReadRuns(shard_index, table); !status.ok()) return status;
   }
-  std::string run;
-  std::string value;
-  const size_t count = all ? table->size() : table->touched().size();
-  for (size_t i = 0; i < count; ++i) {
-    const Group* group = all ? table->group(static_cast<uint32_t>(i)) : table->touched()[i];
-    AppendToRun(group->tag, group->key(), EncodeSlot(layout_, group->slot(), &value), &run);
-    if ((i + 1) % kRunGroups != 0 && i + 1 != count) continue;
-    writes->PutState(keys_.Run(window_end, shard_index, runs.next++), run);
-    run.clear();
-  }
-  runs.groups += static_cast<int64_t>(count);
+  const bool all =
+      table->has_all() && groups > kRunsPerGroup * (int64_t{table->size()} + kSmallTable);
+  run_store_.Append(shard_index, all, table, writes);
+  return absl::OkStatus();
 }
 
-void HashedWindowTable::ConvertToRows(int64_t closed_upto, StoreWrites* writes) {
+absl::Status HashedWindowTable::ConvertToRows(int64_t closed_upto, StoreWrites* writes) {
   int64_t converted = 0;
   for (uint32_t shard = 0; shard < shards_.size(); ++shard) {
     auto& tables = shards_[shard].tables;
     for (auto entry = tables.upper_bound(closed_upto); entry != tables.end(); ++entry) {
       GroupTable* table = entry->second.get();
       if (!table->runs().in_use) continue;
-      if (converted > kConvertedGroups) return;
-      if (table->runs().next > 0) {
-        writes->DeleteStateRange(keys_.Runs(entry->first, shard),
-                                 keys_.RunsEnd(entry->first, shard));
-      }
+      if (converted > kConvertedGroups) return absl::OkStatus();
+      if (absl::Status status = ReadRuns(shard, table); !status.ok()) return status;
+      if (table->runs().next_page > 0) run_store_.Remove(entry->first, shard, writes);
       AppendRows(entry->first, {table}, /*touched=*/false, writes);
       table->runs().converting = true;
       converting_.push_back(table);
       converted += table->size();
     }
   }
+  return absl::OkStatus();
 }
 
 void HashedWindowTable::Committed(int64_t closed_upto) {
@@ -467,6 +491,7 @@ void HashedWindowTable::Committed(int64_t closed_upto) {
     stored_groups_ -= stored->second.groups;
     stored = stored_.erase(stored);
   }
+  std::vector<std::unique_ptr<GroupTable>> closed;
   for (Shard& shard : shards_) {
     for (GroupTable* table : shard.touched) {
       if (table->window_end() > closed_upto && table->created() > 0) {
@@ -481,11 +506,43 @@ void HashedWindowTable::Committed(int64_t closed_upto) {
     const auto open = shard.tables.upper_bound(closed_upto);
     for (auto table = shard.tables.begin(); table != open; ++table) {
       Add(&shard.groups, -int64_t{table->second->size()});
+      closed.push_back(std::move(table->second));
     }
     shard.tables.erase(shard.tables.begin(), open);
     shard.last_used = nullptr;
   }
+  Free(std::move(closed));
+  open_bytes_ = memory_bytes();
   ++batch_;
+}
+
+size_t HashedWindowTable::OpenBytes(int64_t closed_upto) const {
+  size_t bytes = memory_bytes();
+  for (const Shard& shard : shards_) {
+    const auto open = shard.tables.upper_bound(closed_upto);
+    for (auto table = shard.tables.begin(); table != open; ++table) {
+      bytes -= std::min(bytes, table->second->memory_bytes());
+    }
+  }
+  return bytes;
+}
+
+// Giving much memory back takes time (1 M groups: 10 ms), for which the next batch need not wait.
+void HashedWindowTable::Free(std::vector<std::unique_ptr<GroupTable>> closed) {
+  constexpr size_t kMuch = size_t{4} << 20;
+  size_t bytes = 0;
+  for (const auto& table : closed) bytes += table->memory_bytes();
+  if (bytes < kMuch) return;
+  for (const auto& table : closed) table->DetachMemory();
+  if (freeing_.joinable()) freeing_.join();
+  try {
+    freeing_ = std::thread([tables = std::move(closed)]() mutable {
+      pthread_setname_np(pthread_self(), "tide-free");
+      tables.clear();
+    });
+  } catch (const std::system_error&) {
+    // No thread to be had: they are gone with the one that was not started.
+  }
 }
 
 void HashedWindowTable::Discard() {

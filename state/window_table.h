@@ -34,8 +34,8 @@ struct SlotLayout {
 struct WindowTableOptions {
   uint32_t operator_id = 0;  ///< first part of every key in the store
   SlotLayout layout;
-  /// Bytes of memory. From half of this on, groups are stored as rows, so that they can leave
-  /// memory one by one.
+  /// Bytes of memory. When windows that stay open take three quarters of this, groups are stored as
+  /// rows, so that they can leave memory one by one.
   size_t memory_budget = SIZE_MAX;
   /// Groups are spread by hash; different shards may be updated by different threads at once. The
   /// same number at every start.
@@ -63,15 +63,18 @@ class GroupCursor {
 /// store only if its window may have groups there that are not in memory (after a restart, or after
 /// groups of it were evicted).
 ///
-/// The store has a window's groups of one shard in one of two forms. While all of them are in
-/// memory: as runs, each the groups that a batch touched in one value (restart: the runs are read
-/// in order; from time to time one run replaces all). When memory runs short: as a row a group,
-/// which can be looked up by itself.
+/// The store has a window's groups of one shard in one of two forms. While memory has room for all
+/// of them: as runs, each what a commit touched, spread over pages of some hundred groups by the
+/// upper bits of their hashes' lower half. After a restart groups are looked up in the pages, the
+/// newest run's first, until reading all runs would have cost no more: then they are read. From
+/// time to time one run replaces all. When memory runs short: as a row a group, each looked up by
+/// itself.
 ///
-/// Runs' keys: [operator id | 2^30][window end][shard, 4 bytes][number, 8 bytes]. Rows' keys:
-/// [operator id, 4 bytes big-endian][window end, 8 bytes big-endian, sign bit flipped][group key];
-/// values: the slot's bytes with each BlobRef replaced by its size (4 bytes little-endian), then
-/// the blobs' bytes in order.
+/// Pages' keys: [operator id | 2^30][window end][shard, 4 bytes][number, 8 bytes]; a run's index
+/// row: the same with [shard | 2^31] and its first page's number. Rows' keys: [operator id, 4 bytes
+/// big-endian][window end, 8 bytes big-endian, sign bit flipped][group key]; values: the slot's
+/// bytes with each BlobRef replaced by its size (4 bytes little-endian), then the blobs' bytes in
+/// order.
 class WindowTable {
  public:
   static constexpr int64_t kNoWindow = INT64_MAX;

@@ -73,7 +73,7 @@ TEST_F(CheckpointFolderTest, SnapshotsWithoutDatabaseAreDataLossAndNameTheNewest
   MakeFolder("snapshots/100");
   const auto content = CheckpointFolder(Path()).Inspect();
   EXPECT_EQ(content.status().code(), absl::StatusCode::kDataLoss);
-  EXPECT_THAT(std::string(content.status().message()), HasSubstr("snapshots/100"));
+  EXPECT_THAT(std::string(content.status().message()), HasSubstr("rewind " + Path() + " --to 100"));
 }
 
 TEST_F(CheckpointFolderTest, MakesParentsAndTakesASlashAtTheEnd) {
@@ -131,11 +131,18 @@ TEST_F(CheckpointFolderTest, SnapshotNamesAreDigitsOnlyAndLeftoversGo) {
 TEST_F(CheckpointFolderTest, AdviceSkipsSnapshotsThatShareTheDamagedFile) {
   MakeFolder("snapshots/1");
   MakeFolder("snapshots/2");
+  MakeFolder("state");
   Write("snapshots/2/000009.sst");
   CheckpointFolder folder(Path());
   EXPECT_THAT(folder.RestoreAdvice(""), HasSubstr("snapshot of batch 2"));
+  // Missing in the database: the snapshot's is sound.
+  EXPECT_THAT(folder.RestoreAdvice("000009.sst"), HasSubstr("snapshot of batch 2"));
+  const auto link = [this](const std::string& from, const std::string& to) {
+    std::filesystem::create_hard_link(Path() + from, Path() + to);
+  };
+  link("/snapshots/2/000009.sst", "/state/000009.sst");
   EXPECT_THAT(folder.RestoreAdvice("000009.sst"), HasSubstr("snapshot of batch 1"));
-  Write("snapshots/1/000009.sst");
+  link("/snapshots/2/000009.sst", "/snapshots/1/000009.sst");
   EXPECT_THAT(folder.RestoreAdvice("000009.sst"), HasSubstr("no snapshot"));
 }
 
