@@ -394,7 +394,7 @@ bool Accumulators::HasValue(const Argument& argument, const std::byte* slot) {
   return (Load<uint8_t>(slot + argument.seen) & argument.seen_mask) != 0;
 }
 
-bool Accumulators::Overflows(const Output& output, const std::byte* slot) const {
+inline bool Accumulators::Overflows(const Output& output, const std::byte* slot) const {
   const bool adds =
       output.function == AggregateFunction::kSum || output.function == AggregateFunction::kAvg;
   const Argument& a = arguments_[output.argument];
@@ -404,6 +404,12 @@ bool Accumulators::Overflows(const Output& output, const std::byte* slot) const 
     if (output.function == AggregateFunction::kSum) return wraps != 0;
     return wraps == kMaxWraps || wraps == -kMaxWraps;
   }
+  return DecimalOverflows(output, slot, wraps);
+}
+
+bool Accumulators::DecimalOverflows(const Output& output, const std::byte* slot,
+                                    int32_t wraps) const {
+  const Argument& a = arguments_[output.argument];
   const Int128 sum = Load<Int128>(slot + a.sum);
   if (wraps != 0 || sum >= a.sum_limit || sum <= -a.sum_limit) return true;
   if (output.function == AggregateFunction::kSum || !HasValue(a, slot)) return false;

@@ -105,6 +105,7 @@ class Accumulators {
   void PlaceFields();
   static bool HasValue(const Argument& argument, const std::byte* slot);
   bool Overflows(const Output& output, const std::byte* slot) const;
+  bool DecimalOverflows(const Output& output, const std::byte* slot, int32_t wraps) const;
   void FillSums(const Output& output, const std::byte* slots, size_t count, Column* column) const;
   void FillAverages(const Output& output, const std::byte* slots, size_t count,
                     Column* column) const;

@@ -98,11 +98,12 @@ class GroupByAggregation : public Aggregation {
   std::unique_ptr<PreparedRows> Prepare(const RowBatch& batch, int64_t late_before) const override;
   absl::Status Apply(const PreparedRows& rows) override;
   absl::Status CheckOverflow() override;
-  std::unique_ptr<ResultCursor> Touched() override {
-    return std::make_unique<ResultBatches>(layout_, table_->Touched());
+  std::unique_ptr<ResultCursor> Results(std::unique_ptr<GroupCursor> groups) const override {
+    return std::make_unique<ResultBatches>(layout_, std::move(groups));
   }
+  std::unique_ptr<ResultCursor> Touched() override { return Results(table_->Touched()); }
   std::unique_ptr<ResultCursor> Scan(int64_t after, int64_t upto) override {
-    return std::make_unique<ResultBatches>(layout_, table_->Scan(after, upto));
+    return Results(table_->Scan(after, upto));
   }
 
  private:

@@ -80,6 +80,9 @@ class Aggregation {
   /// group. Free unless some sum has left its type's range.
   virtual absl::Status CheckOverflow() = 0;
 
+  /// Results of groups that have this aggregation's layout, in their order, whatever table they are
+  /// of.
+  virtual std::unique_ptr<ResultCursor> Results(std::unique_ptr<GroupCursor> groups) const = 0;
   /// Results of the groups touched in this batch (update).
   virtual std::unique_ptr<ResultCursor> Touched() = 0;
   /// Results of the groups with after < window end <= upto (append: what closes; complete:

@@ -3,8 +3,13 @@
 #include <fmt/format.h>
 #include <librdkafka/rdkafka.h>
 
+#include <algorithm>
 #include <array>
+#include <cctype>
+#include <iterator>
 #include <utility>
+
+#include "tidemark/state/crash_point.h"
 
 namespace tidemark {
 namespace {
@@ -17,6 +22,31 @@ constexpr std::chrono::milliseconds kLastCommitTimeout{500};
 void OnError(rd_kafka_t* /*handle*/, int code, const char* reason, void* opaque) {
   static_cast<KafkaHandle*>(opaque)->errors().Note(code, reason);
 }
+
+// The moment between a commit's request and its answer is seen by the client alone.
+#ifdef TIDEMARK_CRASH_POINTS
+rd_kafka_resp_err_t OnRequestSent(rd_kafka_t*, int, const char*, int32_t, int16_t api_key, int16_t,
+                                  int32_t, size_t, void*) {
+  constexpr int16_t kEndTxn = 26;
+  if (api_key == kEndTxn) CrashPoint("sink commit sent");
+  return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+rd_kafka_resp_err_t OnNew(rd_kafka_t* handle, const rd_kafka_conf_t*, void*, char*, size_t) {
+  return rd_kafka_interceptor_add_on_request_sent(handle, "crash", OnRequestSent, nullptr);
+}
+void AddCrashPoints(rd_kafka_conf_t* conf) {
+  rd_kafka_conf_interceptor_add_on_new(conf, "crash", OnNew, nullptr);
+}
+// Of a handle that could not be made: librdkafka 2.0.2 has freed the interceptors, and would do it
+// again with the rest.
+void DestroyRefused(rd_kafka_conf_t* conf) {
+  [[maybe_unused]] static rd_kafka_conf_t* volatile kept;
+  kept = conf;
+}
+#else
+void AddCrashPoints(rd_kafka_conf_t*) {}
+void DestroyRefused(rd_kafka_conf_t* conf) { rd_kafka_conf_destroy(conf); }
+#endif
 
 struct DestroyList {
   void operator()(rd_kafka_topic_partition_list_t* list) const {
@@ -66,6 +96,12 @@ absl::StatusOr<int32_t> AskPartitionCount(rd_kafka_t* handle, const std::string&
     count = metadata->topics[i].partition_cnt;
   }
   rd_kafka_metadata_destroy(metadata);
+  if (topic_code == RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION) {
+    return absl::InvalidArgumentError(
+        fmt::format("'{}' cannot be a topic's name; take up to 249 of A-Z, a-z, 0-9, '.', '_' and "
+                    "'-'",
+                    topic));
+  }
   if (topic_code != RD_KAFKA_RESP_ERR_NO_ERROR)
     return KafkaStatus(topic_code, fmt::format("topic {}", topic));
   return count;
@@ -195,8 +231,10 @@ absl::StatusOr<std::shared_ptr<KafkaHandle>> KafkaHandle::Make(Kind kind,
         rd_kafka_conf_set(conf, name.c_str(), value.c_str(), error.data(), error.size());
     if (result == RD_KAFKA_CONF_OK) continue;
     rd_kafka_conf_destroy(conf);
-    return absl::InvalidArgumentError(
-        fmt::format("option kafka.{} = '{}': {}", name, value, error.data()));
+    // The value of a property that there is none of may be anything.
+    const bool shown = result != RD_KAFKA_CONF_UNKNOWN && !IsKafkaSecret(name);
+    return absl::InvalidArgumentError(fmt::format(
+        "option kafka.{}{}: {}", name, shown ? fmt::format(" = '{}'", value) : "", error.data()));
   }
   // What goes wrong is said by statuses; the client's own log is for those who ask for it with
   // kafka.debug.
@@ -204,14 +242,24 @@ absl::StatusOr<std::shared_ptr<KafkaHandle>> KafkaHandle::Make(Kind kind,
   rd_kafka_conf_set_error_cb(conf, OnError);
   rd_kafka_conf_set_opaque(conf, made.get());
   if (options.on_delivery != nullptr) rd_kafka_conf_set_dr_msg_cb(conf, options.on_delivery);
+  AddCrashPoints(conf);
   made->handle_ = rd_kafka_new(kind == Kind::kConsumer ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER,
                                conf, error.data(), error.size());
   if (made->handle_ == nullptr) {
-    rd_kafka_conf_destroy(conf);
+    DestroyRefused(conf);
     return absl::InvalidArgumentError(
         fmt::format("Kafka options do not fit together: {}", error.data()));
   }
   return made;
+}
+
+bool IsKafkaSecret(std::string_view property) {
+  std::string name(property);
+  for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  constexpr std::string_view kWords[] = {"pass", "pwd",         "secret",
+                                         "jaas", "ssl.key.pem", "sasl.oauthbearer.config"};
+  return std::any_of(std::begin(kWords), std::end(kWords),
+                     [&](std::string_view word) { return name.find(word) != std::string::npos; });
 }
 
 KafkaHandle::~KafkaHandle() {

@@ -26,6 +26,10 @@ namespace tidemark {
 
 using KafkaProperties = std::map<std::string, std::string>;
 
+/// True if the value of a property of this name is a secret (`sasl.password`, `ssl.key.password`,
+/// also misspelt): it belongs neither on a command line nor into a message.
+bool IsKafkaSecret(std::string_view property);
+
 /// Where a cluster is and how to speak to it.
 struct KafkaConnection {
   std::string brokers = {};  ///< `HOST:PORT,...`

@@ -11,6 +11,8 @@
 #include <charconv>
 #include <chrono>
 
+#include "tidemark/state/crash_point.h"
+
 namespace tidemark {
 namespace {
 
@@ -159,11 +161,6 @@ MYSQL_BIND BindOf(const MySqlParameter& parameter) {
 
 static_assert(STMT_INDICATOR_NONE == 0 && STMT_INDICATOR_NULL == 1);
 
-std::string MySqlAddress::HostPort() const {
-  return host.find(':') == std::string::npos ? fmt::format("{}:{}", host, port)
-                                             : fmt::format("[{}]:{}", host, port);
-}
-
 void MySqlParameter::Clear() {
   ints.clear();
   doubles.clear();
@@ -176,7 +173,7 @@ void MySqlConnection::CloseStatement::operator()(st_mysql_stmt* statement) const
   mysql_stmt_close(statement);
 }
 
-MySqlConnection::MySqlConnection(const MySqlAddress& address, const MySqlTimeouts& timeouts,
+MySqlConnection::MySqlConnection(const DatabaseAddress& address, const MySqlTimeouts& timeouts,
                                  const std::atomic<bool>* cancelled)
     : host_port_(address.HostPort()), timeouts_(timeouts), cancelled_(cancelled) {}
 
@@ -190,7 +187,7 @@ MySqlConnection::~MySqlConnection() {
 }
 
 absl::StatusOr<std::unique_ptr<MySqlConnection>> MySqlConnection::Connect(
-    const MySqlAddress& address, const MySqlTimeouts& timeouts,
+    const DatabaseAddress& address, const MySqlTimeouts& timeouts,
     const std::atomic<bool>* cancelled) {
   std::unique_ptr<MySqlConnection> connection(new MySqlConnection(address, timeouts, cancelled));
   absl::Status status = connection->Start(address);
@@ -200,7 +197,7 @@ absl::StatusOr<std::unique_ptr<MySqlConnection>> MySqlConnection::Connect(
   return connection;
 }
 
-absl::Status MySqlConnection::Start(const MySqlAddress& address) {
+absl::Status MySqlConnection::Start(const DatabaseAddress& address) {
   if (cancelled()) return absl::CancelledError("connecting to MySQL was cancelled");
   if (!LibraryReady() || (mysql_ = mysql_init(nullptr)) == nullptr) {
     return absl::ResourceExhaustedError("no memory for a MySQL connection");
@@ -279,7 +276,7 @@ absl::Status MySqlConnection::Failure(unsigned code, const char* text) {
                       fmt::format("MySQL at {}: error {}: {}", host_port_, code, text));
 }
 
-absl::Status MySqlConnection::ConnectFailure(const MySqlAddress& address) {
+absl::Status MySqlConnection::ConnectFailure(const DatabaseAddress& address) {
   const unsigned code = mysql_errno(mysql_);
   const std::string text = mysql_error(mysql_);
   absl::Status failure = Failure(code, text.c_str());
@@ -288,10 +285,9 @@ absl::Status MySqlConnection::ConnectFailure(const MySqlAddress& address) {
   switch (code) {
     case kAccessDenied:
     case kAccessDeniedNoPassword:
-      return absl::InvalidArgumentError(fmt::format(
-          "MySQL at {} refuses user '{}': {}; check the user in the URL and the password in "
-          "TIDEMARK_MYSQL_PASSWORD or TIDEMARK_MYSQL_PASSWORD_FILE",
-          host_port_, address.user, text));
+      return absl::InvalidArgumentError(fmt::format("MySQL at {} refuses user '{}': {}; {}",
+                                                    host_port_, address.user, text,
+                                                    address.LoginAdvice()));
     case kUnknownDatabase:
       return absl::InvalidArgumentError(
           fmt::format("MySQL at {} has no database '{}'; check the URL, or make it:\nCREATE "
@@ -319,7 +315,9 @@ absl::Status MySqlConnection::SendQuery(std::string_view sql) {
   if (lost_ || cancelled()) return Failure(CR_SERVER_GONE_ERROR, "the connection is lost");
   last_error_ = 0;
   int failed = 0;
-  Await(mysql_real_query_start(&failed, mysql_, sql.data(), sql.size()), timeouts_.answer,
+  const int waits_for = mysql_real_query_start(&failed, mysql_, sql.data(), sql.size());
+  if (sql == "COMMIT") CrashPoint("sink commit sent");
+  Await(waits_for, timeouts_.answer,
         [&](int events) { return mysql_real_query_cont(&failed, mysql_, events); });
   return failed != 0 ? Failure(mysql_errno(mysql_), mysql_error(mysql_)) : absl::OkStatus();
 }

@@ -14,24 +14,13 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "tidemark/operators/clients/database_address.h"
 
 struct st_mysql;
 struct st_mysql_res;
 struct st_mysql_stmt;
 
 namespace tidemark {
-
-/// Where a MySQL or MariaDB server is and who asks. Always TCP, also for `localhost`.
-struct MySqlAddress {
-  std::string host;
-  int port = 3306;
-  std::string user;
-  std::string password;
-  std::string database;
-
-  /// `host:port`, an IPv6 host in brackets: for messages.
-  std::string HostPort() const;
-};
 
 /// How long a call waits for the server before it gives the connection up.
 struct MySqlTimeouts {
@@ -76,9 +65,9 @@ struct MySqlParameter {
   void Clear();
 };
 
-/// A connection: in UTC, strict SQL mode, utf8mb4, autocommit. Made by Connect; one thread at a
-/// time. After an error with `lost()` true it is only good for being destroyed (the server rolls an
-/// open transaction back).
+/// A connection, always TCP, also for `localhost`: in UTC, strict SQL mode, utf8mb4, autocommit.
+/// Made by Connect; one thread at a time. After an error with `lost()` true it is only good for
+/// being destroyed (the server rolls an open transaction back).
 ///
 /// No call waits past its timeout, and each ends within 100 ms (name resolution excepted) once
 /// `*cancelled` is true. Errors: Unavailable, ResourceExhausted = try again later, on a new
@@ -88,7 +77,7 @@ class MySqlConnection {
  public:
   /// `cancelled` (may be null) outlives the connection; any thread may set it.
   static absl::StatusOr<std::unique_ptr<MySqlConnection>> Connect(
-      const MySqlAddress& address, const MySqlTimeouts& timeouts,
+      const DatabaseAddress& address, const MySqlTimeouts& timeouts,
       const std::atomic<bool>* cancelled);
   ~MySqlConnection();
   MySqlConnection(const MySqlConnection&) = delete;
@@ -125,9 +114,9 @@ class MySqlConnection {
   };
   using Statement = std::unique_ptr<st_mysql_stmt, CloseStatement>;
 
-  MySqlConnection(const MySqlAddress& address, const MySqlTimeouts& timeouts,
+  MySqlConnection(const DatabaseAddress& address, const MySqlTimeouts& timeouts,
                   const std::atomic<bool>* cancelled);
-  absl::Status Start(const MySqlAddress& address);
+  absl::Status Start(const DatabaseAddress& address);
   absl::Status ReadServer();
   absl::StatusOr<st_mysql_stmt*> Prepare(const std::string& sql);
   absl::Status SendQuery(std::string_view sql);
@@ -136,7 +125,7 @@ class MySqlConnection {
   int WaitForServer(int wanted, absl::Duration timeout);
   bool cancelled() const { return cancelled_ != nullptr && cancelled_->load(); }
   absl::Status Failure(unsigned code, const char* text);
-  absl::Status ConnectFailure(const MySqlAddress& address);
+  absl::Status ConnectFailure(const DatabaseAddress& address);
 
   const std::string host_port_;
   const MySqlTimeouts timeouts_;

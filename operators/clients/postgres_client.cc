@@ -57,14 +57,9 @@ std::string StateIn(std::string_view message) {
 
 }  // namespace
 
-std::string PostgresAddress::HostPort() const {
-  return host.find(':') == std::string::npos ? fmt::format("{}:{}", host, port)
-                                             : fmt::format("[{}]:{}", host, port);
-}
-
 void PostgresConnection::ClearResult::operator()(pg_result* result) const { PQclear(result); }
 
-PostgresConnection::PostgresConnection(const PostgresAddress& address,
+PostgresConnection::PostgresConnection(const DatabaseAddress& address,
                                        const PostgresTimeouts& timeouts,
                                        const std::atomic<bool>* cancelled)
     : host_port_(address.HostPort()), timeouts_(timeouts), cancelled_(cancelled) {}
@@ -75,7 +70,7 @@ PostgresConnection::~PostgresConnection() {
 }
 
 absl::StatusOr<std::unique_ptr<PostgresConnection>> PostgresConnection::Connect(
-    const PostgresAddress& address, const PostgresTimeouts& timeouts,
+    const DatabaseAddress& address, const PostgresTimeouts& timeouts,
     const std::atomic<bool>* cancelled) {
   std::unique_ptr<PostgresConnection> connection(
       new PostgresConnection(address, timeouts, cancelled));
@@ -85,7 +80,7 @@ absl::StatusOr<std::unique_ptr<PostgresConnection>> PostgresConnection::Connect(
   return connection;
 }
 
-absl::Status PostgresConnection::Start(const PostgresAddress& address) {
+absl::Status PostgresConnection::Start(const DatabaseAddress& address) {
   if (cancelled()) return absl::CancelledError("connecting to PostgreSQL was cancelled");
   const std::string port = fmt::format("{}", address.port);
   const char* const names[] = {
@@ -126,7 +121,7 @@ absl::Status PostgresConnection::Start(const PostgresAddress& address) {
   return PQsetnonblocking(connection_, 1) == 0 ? absl::OkStatus() : LostConnection();
 }
 
-absl::Status PostgresConnection::ConnectFailure(const PostgresAddress& address) {
+absl::Status PostgresConnection::ConnectFailure(const DatabaseAddress& address) {
   const std::string message = PQerrorMessage(connection_);
   lost_ = true;
   last_error_ = StateIn(message);
@@ -134,9 +129,9 @@ absl::Status PostgresConnection::ConnectFailure(const PostgresAddress& address) 
   if (!last_error_.empty())
     reason = reason.substr(std::min(reason.find(last_error_), reason.size()));
   if (last_error_ == "28P01" || last_error_ == "28000") {
-    return absl::InvalidArgumentError(
-        fmt::format("PostgreSQL at {} refuses user '{}': {}; check the user and the password",
-                    host_port_, address.user, reason));
+    return absl::InvalidArgumentError(fmt::format("PostgreSQL at {} refuses user '{}': {}; {}",
+                                                  host_port_, address.user, reason,
+                                                  address.LoginAdvice()));
   }
   if (last_error_ == "3D000") {
     return absl::InvalidArgumentError(
@@ -154,8 +149,8 @@ absl::Status PostgresConnection::ConnectFailure(const PostgresAddress& address) 
   // libpq's own refusals (no password given to a server that wants one) have no state.
   if (PQconnectionNeedsPassword(connection_) != 0) {
     return absl::InvalidArgumentError(
-        fmt::format("PostgreSQL at {} wants a password of user '{}', and none was given",
-                    host_port_, address.user));
+        fmt::format("PostgreSQL at {} wants a password of user '{}'; {}", host_port_, address.user,
+                    address.LoginAdvice()));
   }
   const absl::StatusCode code =
       last_error_.empty() ? absl::StatusCode::kUnavailable : CodeOf(last_error_);

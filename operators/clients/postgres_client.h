@@ -11,23 +11,12 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "tidemark/operators/clients/database_address.h"
 
 struct pg_conn;
 struct pg_result;
 
 namespace tidemark {
-
-/// Where a PostgreSQL server is and who asks.
-struct PostgresAddress {
-  std::string host;
-  int port = 5432;
-  std::string user;
-  std::string password;
-  std::string database;
-
-  /// `host:port`, an IPv6 host in brackets: for messages.
-  std::string HostPort() const;
-};
 
 /// How long a call waits for the server before it gives the connection up.
 struct PostgresTimeouts {
@@ -49,7 +38,7 @@ class PostgresConnection {
  public:
   /// `cancelled` (may be null) outlives the connection; any thread may set it.
   static absl::StatusOr<std::unique_ptr<PostgresConnection>> Connect(
-      const PostgresAddress& address, const PostgresTimeouts& timeouts,
+      const DatabaseAddress& address, const PostgresTimeouts& timeouts,
       const std::atomic<bool>* cancelled);
   ~PostgresConnection();
   PostgresConnection(const PostgresConnection&) = delete;
@@ -79,10 +68,10 @@ class PostgresConnection {
   };
   using Result = std::unique_ptr<pg_result, ClearResult>;
 
-  PostgresConnection(const PostgresAddress& address, const PostgresTimeouts& timeouts,
+  PostgresConnection(const DatabaseAddress& address, const PostgresTimeouts& timeouts,
                      const std::atomic<bool>* cancelled);
-  absl::Status Start(const PostgresAddress& address);
-  absl::Status ConnectFailure(const PostgresAddress& address);
+  absl::Status Start(const DatabaseAddress& address);
+  absl::Status ConnectFailure(const DatabaseAddress& address);
   absl::Status Send(const std::string& sql);
   absl::StatusOr<Result> NextResult();
   absl::Status Finish();

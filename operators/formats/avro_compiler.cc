@@ -14,16 +14,16 @@ constexpr size_t kMaxInstructions = 100'000;
 // The wanted columns as a tree of names.
 struct Place {
   static constexpr size_t kNone = SIZE_MAX;
+  std::string name = {};  // in the place around it
   size_t column = kNone;  // in the list of columns: the value itself is wanted
-  std::vector<std::pair<std::string, Place>> children;
+  std::vector<Place> children = {};
 };
 
 Place* AddPlace(Place* place, const std::vector<std::string>& path) {
   for (const std::string& name : path) {
-    const auto child =
-        std::ranges::find(place->children, name, &std::pair<std::string, Place>::first);
-    place = child == place->children.end() ? &place->children.emplace_back(name, Place()).second
-                                           : &child->second;
+    const auto child = std::ranges::find(place->children, name, &Place::name);
+    place = child == place->children.end() ? &place->children.emplace_back(Place{.name = name})
+                                           : &*child;
   }
   return place;
 }
@@ -31,7 +31,7 @@ Place* AddPlace(Place* place, const std::vector<std::string>& path) {
 // Every column wanted at this place or below.
 void CollectColumns(const Place& place, std::vector<size_t>* columns) {
   if (place.column != Place::kNone) columns->push_back(place.column);
-  for (const auto& [name, child] : place.children) CollectColumns(child, columns);
+  for (const Place& child : place.children) CollectColumns(child, columns);
 }
 
 bool IsLocal(AvroLogical logical) {
@@ -43,6 +43,10 @@ bool IsLocal(AvroLogical logical) {
 bool IsTimestamp(AvroLogical logical) {
   return logical == AvroLogical::kTimestampMillis || logical == AvroLogical::kTimestampMicros ||
          logical == AvroLogical::kTimestampNanos || IsLocal(logical);
+}
+
+bool IsMicros(AvroLogical logical) {
+  return logical == AvroLogical::kTimestampMicros || logical == AvroLogical::kLocalTimestampMicros;
 }
 
 // Of a union of null and one other type.
@@ -101,6 +105,10 @@ class AvroCompiler {
   std::optional<Instruction> TakeTime(const AvroStep& step, const Field& field, size_t column);
   std::optional<Instruction> TakeText(const AvroStep& step, const Field& field);
   uint64_t StepIndex(const AvroStep& step);
+
+  AvroBlockValue BlockValueOf(const Instruction& instruction) const;
+  size_t EndOf(size_t begin) const;
+  void AddStretches();
 
   void Emit(Instruction instruction);
   size_t Here() {
@@ -225,7 +233,7 @@ void AvroCompiler::AddValue(const AvroStep& step, const Place& place) {
 }
 
 void AvroCompiler::AddScalarWithPath(const AvroStep& step, const Place& place) {
-  for (const auto& [name, child] : place.children) AddNulls(child);
+  for (const Place& child : place.children) AddNulls(child);
   if (place.column == Place::kNone) {
     AddSkip(*step.writer);
   } else {
@@ -272,9 +280,8 @@ void AvroCompiler::AddRecord(const AvroStep& step, const Place& place) {
   if (place.column != Place::kNone) AddRecordText(step, place.column);
   const auto wanted = [&](const AvroField* field) -> const Place* {
     if (field == nullptr) return nullptr;
-    const auto child =
-        std::ranges::find(place.children, field->name, &std::pair<std::string, Place>::first);
-    return child == place.children.end() ? nullptr : &child->second;
+    const auto child = std::ranges::find(place.children, field->name, &Place::name);
+    return child == place.children.end() ? nullptr : &*child;
   };
   for (const AvroField& field : step.reader->fields) {
     if (names_seen_.size() < kMaxInstructions) names_seen_.push_back(field.name);
@@ -302,8 +309,8 @@ void AvroCompiler::AddRecord(const AvroStep& step, const Place& place) {
     Emit({.op = Op::kEndDefault});
     path_.pop_back();
   }
-  for (const auto& [name, child] : place.children) {
-    if (std::ranges::find(step.reader->fields, name, &AvroField::name) ==
+  for (const Place& child : place.children) {
+    if (std::ranges::find(step.reader->fields, child.name, &AvroField::name) ==
         step.reader->fields.end()) {
       AddNulls(child);
     }
@@ -468,6 +475,117 @@ absl::Status AvroCompiler::Check(AvroProgram::Missing missing) const {
   return absl::OkStatus();
 }
 
+// What a block knows of an instruction.
+AvroBlockValue AvroCompiler::BlockValueOf(const Instruction& instruction) const {
+  using Kind = AvroBlockValue::Kind;
+  AvroBlockValue value = {.column = instruction.column};
+  switch (instruction.op) {
+    case Op::kBool:
+      value.kind = Kind::kBool;
+      break;
+    case Op::kInt32:
+    case Op::kDate:
+      value.kind = Kind::kInt32;
+      break;
+    case Op::kIntToInt64:
+      value.kind = Kind::kInt32As64;
+      break;
+    case Op::kInt64:
+      value.kind = Kind::kInt64;
+      break;
+    case Op::kMillis:
+      value.kind = Kind::kMillis;
+      break;
+    case Op::kTimestamp:
+      if (instruction.is_int == 0 && IsMicros(instruction.logical)) value.kind = Kind::kInt64;
+      break;
+    case Op::kEpoch: {
+      const TimeEncoding encoding = program_->columns_[instruction.arg].field.time_encoding;
+      if (instruction.is_int == 0 && encoding == TimeEncoding::kEpochMillis) {
+        value.kind = Kind::kMillis;
+      } else if (instruction.is_int == 0 && encoding == TimeEncoding::kEpochMicros) {
+        value.kind = Kind::kInt64;
+      }
+      break;
+    }
+    case Op::kFloat:
+      value.kind = Kind::kFloat;
+      break;
+    case Op::kDouble:
+      value.kind = Kind::kDouble;
+      break;
+    case Op::kString:
+      value.kind = Kind::kString;
+      break;
+    case Op::kBytes:
+      value.kind = Kind::kBytes;
+      break;
+    case Op::kSkipLong:
+      value.kind = Kind::kSkipLong;
+      break;
+    case Op::kSkipBytes:
+      value.kind = Kind::kSkipBytes;
+      break;
+    case Op::kSkipWidth:
+      value.kind = Kind::kSkipWidth;
+      value.width = static_cast<int64_t>(std::min<uint64_t>(instruction.arg, INT64_MAX));
+      break;
+    default:
+      break;
+  }
+  return value;
+}
+
+// Where the instructions that begin here come together again.
+size_t AvroCompiler::EndOf(size_t begin) const {
+  const std::vector<Instruction>& code = program_->code_;
+  size_t end = begin + 1;
+  for (size_t i = begin; i < end; ++i) {
+    switch (code[i].op) {
+      case Op::kOptional:
+      case Op::kSkipOptional:
+      case Op::kJump:
+        end = std::max(end, static_cast<size_t>(code[i].arg));
+        break;
+      case Op::kUnion: {
+        const auto branches = program_->branches_.begin() + static_cast<ptrdiff_t>(code[i].arg);
+        end = std::max<size_t>(end, *std::max_element(branches, branches + code[i].column));
+        break;
+      }
+      case Op::kBeginDefault:
+        for (size_t at = i; code[at].op != Op::kEndDefault; ++at) end = std::max(end, at + 2);
+        break;
+      default:
+        break;
+    }
+  }
+  return end;
+}
+
+void AvroCompiler::AddStretches() {
+  const std::vector<Instruction>& code = program_->code_;
+  std::vector<AvroProgram::Stretch>& stretches = program_->stretches_;
+  for (size_t begin = 0; begin < code.size(); begin = stretches.back().end) {
+    const Instruction& first = code[begin];
+    const size_t end = EndOf(begin);
+    AvroBlockValue value;
+    if (end == begin + 1) {
+      value = BlockValueOf(first);
+    } else if (end == begin + 2 && (first.op == Op::kOptional || first.op == Op::kSkipOptional)) {
+      value = BlockValueOf(code[begin + 1]);
+      value.is_optional = true;
+      value.null_branch = first.is_int;
+    }
+    const bool goes_on = value.kind == AvroBlockValue::Kind::kOther && !stretches.empty() &&
+                         stretches.back().value.kind == AvroBlockValue::Kind::kOther;
+    if (goes_on) {
+      stretches.back().end = end;
+    } else {
+      stretches.push_back({.value = value, .begin = begin, .end = end});
+    }
+  }
+}
+
 absl::StatusOr<std::unique_ptr<const AvroProgram>> AvroCompiler::Compile(
     AvroProgram::Missing missing) {
   const AvroStep& root = program_->resolution_->root();
@@ -498,13 +616,12 @@ absl::StatusOr<std::unique_ptr<const AvroProgram>> AvroCompiler::Compile(
   } else {
     AddUnion(root, places);
   }
-  Here();
-  Emit({.op = Op::kEnd});
   if (is_full_) {
     return absl::InvalidArgumentError(
         "the Avro schema is too large: unions inside unions make more than 100000 steps of it");
   }
   if (absl::Status status = Check(missing); !status.ok()) return status;
+  AddStretches();
   return std::unique_ptr<const AvroProgram>(std::move(program_));
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -22,7 +23,6 @@ constexpr std::string_view kCorruptRecord = "_corrupt_record";
 constexpr size_t kMaxRecordBytes = size_t{1} << 30;
 // A walk over nested values uses the thread's stack.
 constexpr size_t kMaxDepth = 1024;
-constexpr size_t kHeaderBytes = 5;
 // Programs kept; garbage can name any number of schemas.
 constexpr size_t kMaxPrograms = 10'000;
 
@@ -89,8 +89,7 @@ RowBatch AvroDecoder::Decode(const RawRecords& records, bool keep_bad_rows,
   status_ = absl::OkStatus();
   program_ = raw_program_.get();  // a framed record names its own
   AvroOutput output = MakeOutput(records);
-  auto source_records = std::make_shared<std::vector<uint32_t>>();
-  source_records->reserve(records.records.size());
+  auto source_records = std::make_shared<std::vector<uint32_t>>(records.records.size());
   const RawRecord* const first = records.records.data();
   AvroRun run = {.next = first,
                  .end = first + records.records.size(),
@@ -99,14 +98,15 @@ RowBatch AvroDecoder::Decode(const RawRecords& records, bool keep_bad_rows,
                  .header = {}};
   AvroProblem problem;
   while (run.next != run.end) {
-    const RawRecord* const begin = run.next;
+    const size_t begin = run.row;
+    const auto begin_index = static_cast<uint32_t>(run.next - first);
     const AvroOutcome outcome = ReadRecords(&run, &output, &problem);
     if (!status_.ok()) break;
-    for (const RawRecord* record = begin; record != run.next; ++record) {
-      if (setup_.corrupt_column.has_value()) {
-        output.columns[*setup_.corrupt_column]->SetNull(source_records->size());
-      }
-      source_records->push_back(static_cast<uint32_t>(record - first));
+    const auto rows_begin = source_records->begin() + static_cast<ptrdiff_t>(begin);
+    std::iota(rows_begin, rows_begin + static_cast<ptrdiff_t>(run.row - begin), begin_index);
+    if (setup_.corrupt_column.has_value()) {
+      Column* column = output.columns[*setup_.corrupt_column].get();
+      for (size_t row = begin; row < run.row; ++row) column->SetNull(row);
     }
     if (outcome == AvroOutcome::kGood) continue;
     const auto index = static_cast<uint32_t>(run.next - first);
@@ -114,12 +114,12 @@ RowBatch AvroDecoder::Decode(const RawRecords& records, bool keep_bad_rows,
     StoreBadRow(outcome, keep_bad_rows, run.row, &output);
     if (keep_bad_rows) {
       if (setup_.corrupt_column.has_value()) StoreCorruptRecord(*run.next, run.row, &output);
-      source_records->push_back(index);
-      ++run.row;
+      (*source_records)[run.row++] = index;
     }
     ++run.next;
   }
-  const size_t rows = source_records->size();
+  const size_t rows = status_.ok() ? run.row : 0;
+  source_records->resize(rows);
   setup_.record_columns.Fill(records, *source_records, output.arena, output.columns);
   std::vector<ColumnPtr> columns;
   columns.reserve(output.columns.size());
@@ -188,10 +188,10 @@ AvroOutcome AvroDecoder::FindProgram(AvroRun* run, AvroProblem* problem) {
                                                   value.size(), setup_.max_record_bytes)};
     return AvroOutcome::kBroken;
   }
-  if (value.size() < kHeaderBytes) {
+  if (value.size() < AvroRun::kHeaderBytes) {
     *problem = {BadReason::kShortHeader,
                 fmt::format("the record has {} bytes; the header, a byte 0 and a schema id, has {}",
-                            value.size(), kHeaderBytes)};
+                            value.size(), AvroRun::kHeaderBytes)};
     return AvroOutcome::kBroken;
   }
   if (value[0] != 0) {
@@ -201,7 +201,7 @@ AvroOutcome AvroDecoder::FindProgram(AvroRun* run, AvroProblem* problem) {
     return AvroOutcome::kBroken;
   }
   uint32_t id = 0;
-  for (size_t i = 1; i < kHeaderBytes; ++i) id = id << 8 | static_cast<uint8_t>(value[i]);
+  for (size_t i = 1; i < AvroRun::kHeaderBytes; ++i) id = id << 8 | static_cast<uint8_t>(value[i]);
   if (!programs_.contains(id)) {
     const absl::Status added = AddProgram(id);
     if (absl::IsNotFound(added) || absl::IsInvalidArgument(added)) {
@@ -218,7 +218,7 @@ AvroOutcome AvroDecoder::FindProgram(AvroRun* run, AvroProblem* problem) {
     return AvroOutcome::kBroken;
   }
   program_ = known.program.get();
-  run->header = value.substr(0, kHeaderBytes);
+  run->header = value.substr(0, AvroRun::kHeaderBytes);
   return AvroOutcome::kGood;
 }
 

@@ -11,6 +11,9 @@ namespace tidemark {
 namespace {
 
 constexpr uint64_t kHighBits = 0x8080808080808080ULL;
+// Fewer are not worth a block. As many begin one after a record that was not good, as more such
+// may follow.
+constexpr size_t kFewRecords = 4;
 
 template <typename T>
 T Load(const char* from) {
@@ -46,27 +49,12 @@ bool IsText(std::string_view text) { return IsAscii(text) || IsValidUtf8(text); 
 
 template <typename T>
 T& Slot(AvroOutput* output, uint32_t column, size_t row) {
-  return reinterpret_cast<T*>(output->values[column])[row];
+  return *output->Values<T>(column, row);
 }
 
 void StoreNull(Column* column, size_t row) {
   column->SetNull(row);
   if (column->type().is_text()) column->mutable_values<std::string_view>()[row] = {};
-}
-
-// In one line.
-std::string Excerpt(std::string_view text) {
-  constexpr size_t kMaxBytes = 64;
-  std::string excerpt;
-  for (char c : text.substr(0, kMaxBytes)) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte >= 0x7F) {
-      excerpt += fmt::format("\\x{:02x}", byte);
-    } else {
-      excerpt += c;
-    }
-  }
-  return text.size() > kMaxBytes ? excerpt + "..." : excerpt;
 }
 
 int64_t MicrosFactor(TimeEncoding encoding) {
@@ -271,6 +259,7 @@ bool AvroProgram::TakeIso(const Instruction& instruction, State* state) const {
   std::string_view text;
   if (!state->cursor.ReadBytes(&text)) return Fault(instruction, state);
   const bool is_date = instruction.op == Op::kIsoDate;
+  bool is_far = false;
   if (is_date) {
     if (const std::optional<int32_t> days = ParseDate(text); days.has_value()) {
       Slot<int32_t>(state->output, instruction.column, state->row) = *days;
@@ -282,14 +271,17 @@ bool AvroProgram::TakeIso(const Instruction& instruction, State* state) const {
     std::optional<int64_t> micros = ParseTimestamp(text, &has_zone);
     if (micros.has_value() && !has_zone && !column.field.zone.empty()) {
       micros = LocalToUtc(*micros, column.zone);
+      is_far = !micros.has_value();
     }
     if (micros.has_value()) {
       Slot<int64_t>(state->output, instruction.column, state->row) = *micros;
       return true;
     }
   }
-  return BadValue(instruction, BadReason::kWrongType,
-                  fmt::format("\"{}\" is no {}", Excerpt(text), is_date ? "date" : "timestamp"),
+  is_far = is_far || IsFarTime(text);
+  return BadValue(instruction, is_far ? BadReason::kOutOfRange : BadReason::kWrongType,
+                  fmt::format("\"{}\" {} {}", Excerpt(text), is_far ? "does not fit" : "is no",
+                              is_date ? "date" : "timestamp"),
                   state);
 }
 
@@ -353,41 +345,21 @@ bool AvroProgram::SkipValue(const Instruction& instruction, State* state) const 
   return false;
 }
 
-namespace {
-
-// Whether the record is one for a program: with a value, not too large, with this header.
-inline bool IsFor(const AvroRun& run, const RawRecord& record) {
-  const size_t header = run.header.size();
-  const size_t size = record.value.size();
-  if (!record.has_value | (size > run.max_record_bytes) | (size < header)) return false;
-  return header == 0 || std::memcmp(record.value.data(), run.header.data(), header) == 0;
-}
-
-inline AvroCursor CursorOf(const AvroRun& run, const RawRecord& record) {
-  std::string_view datum = record.value;
-  datum.remove_prefix(run.header.size());
-  return AvroCursor(datum, record.padded ? kRecordPadding : 0);
-}
-
-}  // namespace
-
 // The commonest instructions are carried out here, with the cursor in registers; the others by
 // Take, and so is each of these that does not go well, from its beginning.
-AvroOutcome AvroProgram::Run(AvroRun* run, AvroOutput* output, AvroProblem* problem) const {
-  if (run->next == run->end || !IsFor(*run, *run->next)) return AvroOutcome::kGood;
-  const RawRecord* record = run->next;
-  size_t row = run->row;
-  AvroCursor cursor = CursorOf(*run, *record);
+bool AvroProgram::Interpret(size_t first, size_t last, State* state) const {
+  AvroOutput* const output = state->output;
+  const size_t row = state->row;
+  AvroCursor cursor(state->datum, state->readable);
   const char* after_default = nullptr;
-  bool may_view = output->keeps_records;
-  AvroOutcome outcome = AvroOutcome::kGood;
-  // For every way out of the loop.
-  const auto stop = [&](AvroOutcome at) {
-    run->next = record;
-    run->row = row;
-    return at;
+  const bool may_view = state->may_view;
+  // For the ways out that are not good.
+  const auto stop = [&](AvroOutcome outcome) {
+    state->outcome = outcome;
+    return false;
   };
-  for (const Instruction* next = code_.data();;) {
+  const Instruction* const end = code_.data() + last;
+  for (const Instruction* next = code_.data() + first; next != end;) {
     const Instruction& instruction = *next++;
     const char* const begin = cursor.at();
     switch (instruction.op) {
@@ -414,7 +386,7 @@ AvroOutcome AvroProgram::Run(AvroRun* run, AvroOutput* output, AvroProblem* prob
         if (!cursor.ReadBytes(&text) || !IsAscii(text)) [[unlikely]]
           break;
         Slot<std::string_view>(output, instruction.column, row) =
-            may_view ? text : output->arena->Copy(text);
+            state->may_view ? text : output->arena->Copy(text);
         continue;
       }
       case Op::kMillis: {
@@ -427,15 +399,15 @@ AvroOutcome AvroProgram::Run(AvroRun* run, AvroOutput* output, AvroProblem* prob
       }
       case Op::kSkipLong:
         if (!cursor.SkipLong()) [[unlikely]]
-          return stop(BreakAt(instruction, cursor, problem));
+          return stop(BreakAt(instruction, cursor, state->problem));
         continue;
       case Op::kSkipBytes:
         if (!cursor.SkipBytes()) [[unlikely]]
-          return stop(BreakAt(instruction, cursor, problem));
+          return stop(BreakAt(instruction, cursor, state->problem));
         continue;
       case Op::kSkipWidth:
         if (!cursor.Skip(instruction.arg)) [[unlikely]]
-          return stop(BreakAt(instruction, cursor, problem));
+          return stop(BreakAt(instruction, cursor, state->problem));
         continue;
       case Op::kNull:
         StoreNull(output->columns[instruction.column].get(), row);
@@ -443,7 +415,7 @@ AvroOutcome AvroProgram::Run(AvroRun* run, AvroOutput* output, AvroProblem* prob
       case Op::kOptional: {
         int64_t branch;
         if (!cursor.ReadSmall(&branch) || static_cast<uint64_t>(branch) > 1) [[unlikely]]
-          return stop(BreakInBranch(instruction, cursor, begin, 2, problem));
+          return stop(BreakInBranch(instruction, cursor, begin, 2, state->problem));
         if (branch == instruction.is_int) {
           StoreNull(output->columns[instruction.column].get(), row);
           next = code_.data() + instruction.arg;
@@ -453,7 +425,7 @@ AvroOutcome AvroProgram::Run(AvroRun* run, AvroOutput* output, AvroProblem* prob
       case Op::kSkipOptional: {
         int64_t branch;
         if (!cursor.ReadSmall(&branch) || static_cast<uint64_t>(branch) > 1) [[unlikely]]
-          return stop(BreakInBranch(instruction, cursor, begin, 2, problem));
+          return stop(BreakInBranch(instruction, cursor, begin, 2, state->problem));
         if (branch == instruction.is_int) next = code_.data() + instruction.arg;
         continue;
       }
@@ -461,7 +433,8 @@ AvroOutcome AvroProgram::Run(AvroRun* run, AvroOutput* output, AvroProblem* prob
         int64_t branch;
         if (!cursor.ReadSmall(&branch) || static_cast<uint64_t>(branch) >= instruction.column)
             [[unlikely]]
-          return stop(BreakInBranch(instruction, cursor, begin, instruction.column, problem));
+          return stop(
+              BreakInBranch(instruction, cursor, begin, instruction.column, state->problem));
         next = code_.data() + branches_[instruction.arg + static_cast<uint64_t>(branch)];
         continue;
       }
@@ -471,40 +444,94 @@ AvroOutcome AvroProgram::Run(AvroRun* run, AvroOutput* output, AvroProblem* prob
       case Op::kBeginDefault:
         after_default = cursor.at();
         cursor = AvroCursor(*defaults_[instruction.arg]);
-        may_view = false;
+        state->may_view = false;
         continue;
       case Op::kEndDefault:
-        cursor = CursorOf(*run, *record);
+        cursor = AvroCursor(state->datum, state->readable);
         cursor.Rewind(after_default);
-        may_view = output->keeps_records;
-        continue;
-      case Op::kEnd:
-        if (cursor.left() > 0) [[unlikely]] {
-          return stop(
-              Break(instruction, fmt::format("{} more bytes follow it", cursor.left()), problem));
-        }
-        if (outcome != AvroOutcome::kGood) [[unlikely]]
-          return stop(outcome);
-        ++row;
-        if (++record == run->end || !IsFor(*run, *record)) return stop(AvroOutcome::kGood);
-        cursor = CursorOf(*run, *record);
-        next = code_.data();
+        state->may_view = may_view;
         continue;
       default:
         break;
     }
     cursor.Rewind(begin);
-    State state = {.cursor = cursor,
-                   .row = row,
+    state->cursor = cursor;
+    if (!Take(instruction, state)) [[unlikely]]
+      return false;
+    cursor.Rewind(state->cursor.at());
+  }
+  state->datum.remove_prefix(static_cast<size_t>(cursor.at() - state->datum.data()));
+  return true;
+}
+
+AvroOutcome AvroProgram::RunRecord(const AvroRun& run, AvroOutput* output,
+                                   AvroProblem* problem) const {
+  State state = {.datum = run.DatumOf(*run.next),
+                 .readable = run.next->padded ? kRecordPadding : 0,
+                 .row = run.row,
+                 .output = output,
+                 .problem = problem,
+                 .may_view = output->keeps_records};
+  if (Interpret(0, code_.size(), &state) && !state.datum.empty()) [[unlikely]] {
+    *problem = {BadReason::kParseError,
+                fmt::format("the datum: {} more bytes follow it", state.datum.size())};
+    return AvroOutcome::kBroken;
+  }
+  return state.outcome;
+}
+
+void AvroProgram::RunStretch(const Stretch& stretch, size_t row, AvroBlock* block,
+                             AvroOutput* output, AvroProblem* problem) const {
+  if (stretch.value.kind != AvroBlockValue::Kind::kOther) {
+    return block->Read(stretch.value, output, row);
+  }
+  for (size_t i = 0; i < block->size(); ++i) {
+    State state = {.datum = block->datum(i),
+                   .readable = kRecordPadding,
+                   .row = row + i,
                    .output = output,
                    .problem = problem,
-                   .outcome = outcome,
-                   .may_view = may_view};
-    if (!Take(instruction, &state)) [[unlikely]]
-      return stop(state.outcome);
-    cursor = state.cursor;
-    outcome = state.outcome;
+                   .may_view = output->keeps_records};
+    if (!Interpret(stretch.begin, stretch.end, &state) || state.outcome != AvroOutcome::kGood)
+        [[unlikely]]
+      return block->Cut(i);
+    block->MoveTo(i, state.datum.data());
   }
+}
+
+bool AvroProgram::RunBlock(AvroRun* run, AvroOutput* output, AvroProblem* problem) const {
+  AvroBlock block;
+  block.Begin(*run);
+  const size_t begun = block.size();
+  if (begun < kFewRecords) return false;
+  for (const Stretch& stretch : stretches_) RunStretch(stretch, run->row, &block, output, problem);
+  block.End();
+  run->next += block.size();
+  run->row += block.size();
+  if (block.size() == begun) {
+    run->block_records = std::min(2 * run->block_records, AvroRun::kMaxBlockRecords);
+    return true;
+  }
+  run->block_records = kFewRecords;
+  // What was read of the records cut off must leave no null in the rows that others will fill.
+  for (const AvroColumn& column : columns_) {
+    for (size_t i = 0; i < begun - block.size(); ++i) {
+      output->columns[column.column]->SetNotNull(run->row + i);
+    }
+  }
+  return false;
+}
+
+AvroOutcome AvroProgram::Run(AvroRun* run, AvroOutput* output, AvroProblem* problem) const {
+  while (run->next != run->end) {
+    if (run->next->padded && RunBlock(run, output, problem)) continue;
+    if (!run->Owns(*run->next)) return AvroOutcome::kGood;
+    const AvroOutcome outcome = RunRecord(*run, output, problem);
+    if (outcome != AvroOutcome::kGood) return outcome;
+    ++run->next;
+    ++run->row;
+  }
+  return AvroOutcome::kGood;
 }
 
 }  // namespace tidemark

@@ -10,10 +10,10 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "tidemark/operators/formats/avro_block.h"
+#include "tidemark/operators/formats/avro_run.h"
 #include "tidemark/operators/formats/avro_step.h"
 #include "tidemark/operators/formats/avro_walk.h"
-#include "tidemark/operators/rows/column.h"
-#include "tidemark/operators/rows/raw_records.h"
 #include "tidemark/operators/rows/schema.h"
 
 namespace tidemark {
@@ -25,25 +25,6 @@ struct AvroColumn {
   Field field;
   std::vector<std::string> path;
   absl::TimeZone zone;  ///< of times without one
-};
-
-/// The columns being filled from one chunk.
-struct AvroOutput {
-  std::vector<std::shared_ptr<Column>> columns;
-  std::vector<std::byte*> values;  ///< of each column, its first value
-  std::shared_ptr<Arena> arena;
-  bool keeps_records = false;  ///< text columns keep the records' bytes: views may point into them
-  std::string text;            ///< scratch
-};
-
-/// Consecutive records of a chunk, to be read into consecutive rows.
-struct AvroRun {
-  const RawRecord* next = nullptr;
-  const RawRecord* end = nullptr;
-  size_t row = 0;  ///< of the next record
-  size_t max_record_bytes = 0;
-  /// What stands before each datum: nothing, or the 5 bytes of a framed schema id.
-  std::string_view header;
 };
 
 /// A writer's schema, as read by a reader's, compiled for the columns that are wanted: a list of
@@ -128,27 +109,43 @@ class AvroProgram {
     kFail,          // arg: in failures_; the value is skipped by what follows
     kBeginDefault,  // arg: in defaults_; what follows is read from it
     kEndDefault,
-    kEnd,
   };
   struct Instruction {
-    Op op = Op::kEnd;
+    Op op = Op::kNull;
     uint8_t is_int = 0;  // numbers: the writer's are int, so more than 32 bits are broken;
                          // kOptional: the branch of null
     AvroLogical logical = AvroLogical::kNone;
     uint32_t column = 0;
     uint64_t arg = 0;
   };
-  // What Run has in hand.
+  // Instructions, up to before `end`, that every record of a block goes through before any goes
+  // on: those of `value`, or others.
+  struct Stretch {
+    AvroBlockValue value;
+    size_t begin;
+    size_t end;
+  };
+  // What the reading of a record has in hand.
   struct State {
-    AvroCursor cursor;
+    std::string_view datum;  // what is left of it
+    size_t readable;         // bytes after it
     size_t row;
     AvroOutput* output;
     AvroProblem* problem;
+    bool may_view;
     AvroOutcome outcome = AvroOutcome::kGood;
-    bool may_view = false;
+    AvroCursor cursor{std::string_view()};  // while an instruction is taken
   };
 
   AvroProgram() = default;
+  // Reads records side by side. False: the next one is to be read by itself.
+  bool RunBlock(AvroRun* run, AvroOutput* output, AvroProblem* problem) const;
+  void RunStretch(const Stretch& stretch, size_t row, AvroBlock* block, AvroOutput* output,
+                  AvroProblem* problem) const;
+  AvroOutcome RunRecord(const AvroRun& run, AvroOutput* output, AvroProblem* problem) const;
+  // The instructions from `begin` to before `end`, which move past what they read of the datum.
+  // False: broken.
+  bool Interpret(size_t begin, size_t end, State* state) const;
   bool Take(const Instruction& instruction, State* state) const;
   bool TakeNumber(const Instruction& instruction, State* state) const;
   bool TakeBytes(const Instruction& instruction, State* state) const;
@@ -174,6 +171,7 @@ class AvroProgram {
   AvroLimits limits_;
   std::vector<AvroColumn> columns_;
   std::vector<Instruction> code_;
+  std::vector<Stretch> stretches_;
   std::vector<std::string> places_;  // of each instruction: what it reads, for messages
   std::vector<uint32_t> branches_;
   std::vector<const AvroStep*> steps_;

@@ -60,7 +60,10 @@ absl::StatusOr<std::string> ReadAvroSchemaFile(const std::string& path) {
   absl::StatusOr<std::string> text = ReadFile(path);
   if (!text.ok()) return absl::InvalidArgumentError(text.status().message());
   const auto schema = ParseNamed(fmt::format("schema file {}", path), *text);
-  if (!schema.ok()) return schema.status();
+  if (!schema.ok()) {
+    return absl::InvalidArgumentError(fmt::format("{}; name the .avsc file of the records",
+                                                  std::string(schema.status().message())));
+  }
   return text;
 }
 

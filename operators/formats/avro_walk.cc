@@ -332,6 +332,7 @@ AvroOutcome Walk::AppendItems(const AvroStep& step, size_t depth, std::string* o
       return Bad(BadReason::kTooLarge,
                  fmt::format("an array has more than {} items that take no bytes", kMaxEmptyItems));
     }
+    const char* const items = cursor_->at();
     for (int64_t i = 0; i < block.count; ++i) {
       out->push_back(',');
       if (is_map) {
@@ -343,6 +344,11 @@ AvroOutcome Walk::AppendItems(const AvroStep& step, size_t depth, std::string* o
       }
       outcome = Append(*step.steps[0], false, depth + 1, out);
       if (outcome != AvroOutcome::kGood) return outcome;
+    }
+    // Who skips the block believes the size: all must see the same datum, or none.
+    if (block.bytes.has_value() && cursor_->at() - items != *block.bytes) {
+      return Broken(
+          fmt::format("a block declares {} bytes and has {}", *block.bytes, cursor_->at() - items));
     }
   }
   if (out->size() == begin) out->push_back(',');

@@ -33,8 +33,8 @@ struct AvroLimits {
 };
 
 /// Values that take no bytes (null, an empty record, ...) are taken from arrays and maps only up to
-/// this count.
-inline constexpr int64_t kMaxEmptyItems = 65'536;
+/// this count: a chunk of 8,192 records of some bytes each must not become gigabytes of text.
+inline constexpr int64_t kMaxEmptyItems = 1'024;
 
 /// Moves the cursor past a value of `type`, without looking at what it says. kGood or kBroken.
 AvroOutcome SkipAvroValue(const AvroType& type, const AvroLimits& limits, AvroCursor* cursor,

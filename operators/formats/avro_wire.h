@@ -147,24 +147,27 @@ class AvroCursor {
     *value = FromZigzag(bits);
     return true;
   }
+  // By value, so that *this need not be in memory.
+  struct Number {
+    const char* next;  // null: `bits` is a Fault
+    uint64_t bits;
+  };
   [[gnu::always_inline]] bool ReadSlowly(int64_t* value) {
-    // Works on a copy, so that *this need not be in memory.
-    AvroCursor rest = *this;
-    const bool is_read = rest.ReadByBytes(value);
-    *this = rest;
-    return is_read;
+    const Number number = ReadByBytes(at_, end_);
+    if (number.next == nullptr) return Fail(static_cast<Fault>(number.bits));
+    at_ = number.next;
+    *value = FromZigzag(number.bits);
+    return true;
   }
-  [[gnu::noinline]] bool ReadByBytes(int64_t* value) {
+  [[gnu::noinline]] static Number ReadByBytes(const char* at, const char* end) {
     uint64_t bits = 0;
     for (int shift = 0;; shift += 7) {
-      if (at_ == end_) return Fail(Fault::kEnd);
-      const uint64_t byte = static_cast<uint8_t>(*at_++);
-      if (shift == 63 && byte > 1) return Fail(Fault::kNumber);
+      if (at == end) return {nullptr, static_cast<uint64_t>(Fault::kEnd)};
+      const uint64_t byte = static_cast<uint8_t>(*at++);
+      if (shift == 63 && byte > 1) return {nullptr, static_cast<uint64_t>(Fault::kNumber)};
       bits |= (byte & 0x7F) << shift;
-      if (byte < 0x80) break;
+      if (byte < 0x80) return {at, bits};
     }
-    *value = FromZigzag(bits);
-    return true;
   }
   bool Fail(Fault fault) {
     fault_ = fault;

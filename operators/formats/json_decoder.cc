@@ -45,7 +45,8 @@ class JsonDecoder : public Decoder {
         paths_(std::move(paths)),
         corrupt_column_(corrupt_column),
         record_columns_(std::move(record_columns)),
-        found_(fields_.size() + 1) {}
+        found_(fields_.size() + 1),
+        texts_(fields_.size()) {}
 
   RowBatch Decode(const RawRecords& records, bool keep_bad_rows,
                   std::vector<BadRecord>* bad) override;
@@ -77,8 +78,10 @@ class JsonDecoder : public Decoder {
   const std::optional<size_t> corrupt_column_;
   const RecordColumns record_columns_;
   JsonShape shape_;
-  std::vector<JsonValue> found_;       // by field, and one more for Locate
-  const JsonValue* values_ = nullptr;  // of the current document, by field
+  std::string padded_;                // the record, when it came without padding
+  std::vector<JsonValue> found_;      // by field, and one more for Locate
+  std::vector<JsonText> texts_;       // by field, of a document whose shape was not known
+  const JsonText* values_ = nullptr;  // of the current document, by field
 };
 
 RowBatch JsonDecoder::Decode(const RawRecords& records, bool keep_bad_rows,
@@ -146,14 +149,20 @@ bool JsonDecoder::DecodeRecord(const RawRecord& record, bool keep_bad_rows, Outp
 
 // Leaves the values of the fields in `values_`.
 std::optional<JsonDocument::Error> JsonDecoder::Parse(const RawRecord& record) {
-  if (auto error = document_.Scan(record.value, record.padded); error.has_value()) return error;
-  if (shape_.Matches(document_)) [[likely]] {
+  std::string_view text = record.value;
+  if (!record.padded) {
+    padded_.assign(text);
+    padded_.append(kRecordPadding, ' ');
+    text = {padded_.data(), text.size()};
+  }
+  if (shape_.Matches(text)) [[likely]] {
     values_ = shape_.values();
     return std::nullopt;
   }
-  if (auto error = document_.CheckGrammar(); error.has_value()) return error;
+  if (auto error = document_.Parse(text, /*padded=*/true); error.has_value()) return error;
   paths_.Locate(document_, found_.data());
-  values_ = found_.data();
+  for (size_t i = 0; i < fields_.size(); ++i) texts_[i] = document_.Text(found_[i]);
+  values_ = texts_.data();
   shape_.Learn(document_, found_.data(), fields_.size());
   return std::nullopt;
 }
@@ -163,8 +172,7 @@ bool JsonDecoder::StoreFields(bool keep_bad_rows, Output* output, size_t row, Pr
   for (size_t i = 0; i < fields_.size(); ++i) {
     Column* column = output->columns[fields_[i].column].get();
     JsonField& field = fields_[i].field;
-    const JsonOutcome outcome =
-        field.Store(document_, values_[i], output->arena.get(), column, row);
+    const JsonOutcome outcome = field.Store(values_[i], output->arena.get(), column, row);
     if (outcome == JsonOutcome::kStored) [[likely]]
       continue;
     StoreNull(column, row);
@@ -172,7 +180,7 @@ bool JsonDecoder::StoreFields(bool keep_bad_rows, Output* output, size_t row, Pr
     good = false;
     problem->reason =
         outcome == JsonOutcome::kOutOfRange ? BadReason::kOutOfRange : BadReason::kWrongType;
-    problem->detail = field.Complaint(document_, values_[i], outcome);
+    problem->detail = field.Complaint(values_[i].text, outcome);
     if (!keep_bad_rows) break;
   }
   return good;

@@ -6,7 +6,7 @@
 #include <bit>
 #include <cstring>
 
-#include "tidemark/operators/formats/json_digits.h"
+#include "tidemark/operators/rows/digits.h"
 #include "tidemark/operators/rows/raw_records.h"
 
 namespace tidemark {
@@ -24,26 +24,10 @@ constexpr const char* kBrokenStructure =
 
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 
-// RFC 8259, section 6.
-bool IsNumber(const char* p, const char* end) {
-  const auto digits = [&] {
-    const char* begin = p;
-    while (p < end && IsDigit(*p)) ++p;
-    return p > begin;
-  };
-  if (p < end && *p == '-') ++p;
-  if (p < end && *p == '0') {
-    ++p;
-  } else if (!digits()) {
-    return false;
-  }
-  if (p < end && *p == '.' && (++p, !digits())) return false;
-  if (p < end && (*p == 'e' || *p == 'E')) {
-    ++p;
-    if (p < end && (*p == '-' || *p == '+')) ++p;
-    if (!digits()) return false;
-  }
-  return p == end;
+// Most numbers. Tells nothing if false.
+bool IsShortInteger(std::string_view token) {
+  return (token.size() <= 8) & ((token[0] != '0') | (token.size() == 1)) &
+         AreDigits(LoadDigits(token.data(), std::min<size_t>(token.size(), 8)));
 }
 
 // The value of four hexadecimal digits; past 0xFFFF if they are none.
@@ -65,28 +49,6 @@ uint32_t HexDigits(const char* p) {
 
 bool IsHighSurrogate(uint32_t unit) { return unit >= 0xD800 && unit < 0xDC00; }
 bool IsLowSurrogate(uint32_t unit) { return unit >= 0xDC00 && unit < 0xE000; }
-
-// Of the inside of a string token; the bytes behind it are its quote and more that may be read.
-bool AreEscapesValid(std::string_view quoted) {
-  const char* p = quoted.data();
-  const char* const end = p + quoted.size();
-  while ((p = static_cast<const char*>(std::memchr(p, '\\', static_cast<size_t>(end - p)))) !=
-         nullptr) {
-    const char code = p[1];
-    p += 2;
-    if (code == 'u') {
-      const uint32_t unit = HexDigits(p);
-      if (unit > 0xFFFF || IsLowSurrogate(unit)) return false;
-      p += 4;
-      if (!IsHighSurrogate(unit)) continue;
-      if (p[0] != '\\' || p[1] != 'u' || !IsLowSurrogate(HexDigits(p + 2))) return false;
-      p += 6;
-    } else if (code == '\0' || std::strchr("\"\\/bfnrt", code) == nullptr) {
-      return false;
-    }
-  }
-  return true;
-}
 
 char* AppendUtf8(uint32_t code_point, char* out) {
   const auto byte = [&](uint32_t value) { *out++ = static_cast<char>(value); };
@@ -130,10 +92,54 @@ JsonDocument::Error ErrorOf(simdjson::error_code code) {
 
 }  // namespace
 
+bool IsJsonNumber(std::string_view text) {
+  const char* p = text.data();
+  const char* const end = p + text.size();
+  const auto digits = [&] {
+    const char* begin = p;
+    while (p < end && IsDigit(*p)) ++p;
+    return p > begin;
+  };
+  if (p < end && *p == '-') ++p;
+  if (p < end && *p == '0') {
+    ++p;
+  } else if (!digits()) {
+    return false;
+  }
+  if (p < end && *p == '.' && (++p, !digits())) return false;
+  if (p < end && (*p == 'e' || *p == 'E')) {
+    ++p;
+    if (p < end && (*p == '-' || *p == '+')) ++p;
+    if (!digits()) return false;
+  }
+  return p == end;
+}
+
+bool AreJsonEscapesValid(std::string_view quoted) {
+  const char* p = quoted.data();
+  const char* const end = p + quoted.size();
+  while ((p = static_cast<const char*>(std::memchr(p, '\\', static_cast<size_t>(end - p)))) !=
+         nullptr) {
+    const char code = p[1];
+    p += 2;
+    if (code == 'u') {
+      const uint32_t unit = HexDigits(p);
+      if (unit > 0xFFFF || IsLowSurrogate(unit)) return false;
+      p += 4;
+      if (!IsHighSurrogate(unit)) continue;
+      if (p[0] != '\\' || p[1] != 'u' || !IsLowSurrogate(HexDigits(p + 2))) return false;
+      p += 6;
+    } else if (code == '\0' || std::strchr("\"\\/bfnrt", code) == nullptr) {
+      return false;
+    }
+  }
+  return true;
+}
+
 JsonDocument::JsonDocument(size_t max_depth) : open_(max_depth) {}
 JsonDocument::~JsonDocument() = default;
 
-std::optional<JsonDocument::Error> JsonDocument::Scan(std::string_view text, bool padded) {
+std::optional<JsonDocument::Error> JsonDocument::Parse(std::string_view text, bool padded) {
   if (text.empty()) return ErrorOf(simdjson::EMPTY);
   if (text.starts_with("\xEF\xBB\xBF")) {
     return ParseError("the document begins with a byte order mark");
@@ -146,10 +152,6 @@ std::optional<JsonDocument::Error> JsonDocument::Scan(std::string_view text, boo
   text_ = text.data();
   if (std::optional<Error> error = FindTokens(text); error.has_value()) return error;
   has_escapes_ = std::memchr(text_, '\\', text.size()) != nullptr;
-  return std::nullopt;
-}
-
-std::optional<JsonDocument::Error> JsonDocument::CheckGrammar() {
   if (std::optional<Error> error = CheckTokens(); error.has_value()) return error;
   if (Kind(0) != '{') return Error{BadReason::kNotAnObject, "the document is not a JSON object"};
   return std::nullopt;
@@ -175,11 +177,18 @@ std::optional<JsonDocument::Error> JsonDocument::FindTokens(std::string_view tex
   return std::nullopt;
 }
 
+bool JsonDocument::IsScalar(std::string_view token) const {
+  // One branch for the two most common kinds, so that their order cannot be mispredicted.
+  if (((token[0] == '"') & !has_escapes_) | IsShortInteger(token)) [[likely]]
+    return true;
+  return ScalarProblem(token) == nullptr;
+}
+
 // What is wrong with a token that should be a string, number, true, false or null.
 const char* JsonDocument::ScalarProblem(std::string_view token) const {
   switch (token[0]) {
     case '"':
-      if (!has_escapes_ || AreEscapesValid(token.substr(1, token.size() - 2))) return nullptr;
+      if (!has_escapes_ || AreJsonEscapesValid(token.substr(1, token.size() - 2))) return nullptr;
       return "a string has a bad escape";
     case 't':
       return token == "true" ? nullptr : "a bare word is not true, false or null";
@@ -198,8 +207,7 @@ const char* JsonDocument::ScalarProblem(std::string_view token) const {
     case '7':
     case '8':
     case '9':
-      return IsNumber(token.data(), token.data() + token.size()) ? nullptr
-                                                                 : "a number is malformed";
+      return IsJsonNumber(token) ? nullptr : "a number is malformed";
     default:
       return kBrokenStructure;
   }
@@ -220,7 +228,7 @@ std::optional<JsonDocument::Error> JsonDocument::CheckTokens() {
   while (true) {
     if (in_object) {
       if (Kind(i) != '"' || Kind(i + 1) != ':') return ParseError(kBrokenStructure);
-      if (has_escapes_ && !AreEscapesValid(Quoted(i))) {
+      if (has_escapes_ && !AreJsonEscapesValid(Quoted(i))) {
         return ParseError("a string has a bad escape");
       }
       i += 2;
@@ -235,7 +243,8 @@ std::optional<JsonDocument::Error> JsonDocument::CheckTokens() {
       // `]` is `[` + 2, as `}` is `{` + 2.
       if (Kind(i) != kind + 2) continue;
     } else {
-      if (!IsScalar(i)) return ParseError(ScalarProblem(Text(i, i + 1)));
+      const std::string_view token = Text(i, i + 1);
+      if (!IsScalar(token)) return ParseError(ScalarProblem(token));
       ++i;
     }
     while (depth > 0 && i < token_count_ && Kind(i) == open_[depth - 1] + 2) {

@@ -9,7 +9,6 @@
 #include <string_view>
 #include <vector>
 
-#include "tidemark/operators/formats/json_digits.h"
 #include "tidemark/operators/rows/bad_record.h"
 
 namespace simdjson::internal {
@@ -24,6 +23,12 @@ struct JsonValue {
   uint32_t next = 0;
 };
 
+/// A value as it is written, with readable padding behind it. Empty: no value.
+struct JsonText {
+  std::string_view text;
+  bool escaped = false;  ///< false: no string in it holds a backslash
+};
+
 /// One validated JSON document as its tokens in source order: each of `{ } [ ] : ,` and each
 /// string, number, true, false and null is one. A token's text is the source's own, so numbers keep
 /// all their digits.
@@ -32,9 +37,8 @@ struct JsonValue {
 /// grammar (RFC 8259) is checked here, over the tokens. simdjson's second stage would do that too,
 /// but refuses documents with a number past 64 bits anywhere, and builds a tree that nobody needs.
 ///
-/// One document belongs to one thread and is used again for every record: Scan, then CheckGrammar
-/// (or JsonShape, which knows the grammar already), then, if that went well, everything else, until
-/// the next Scan. The text given to Scan must live as long.
+/// One document belongs to one thread and is used again for every record: Parse, and if that went
+/// well everything else, until the next Parse. The text given to Parse must live as long.
 class JsonDocument {
  public:
   struct Error {
@@ -48,30 +52,16 @@ class JsonDocument {
   JsonDocument(const JsonDocument&) = delete;
   JsonDocument& operator=(const JsonDocument&) = delete;
 
-  /// Finds the tokens of `text`, of less than 4 GiB. `padded`: kRecordPadding bytes after it may be
-  /// read, so that it is parsed where it is; otherwise it is copied first. Only then:
-  std::optional<Error> Scan(std::string_view text, bool padded);
-  /// Checks what they make: nothing if it is valid and one object. Until then, of the rest only
-  /// token_count, Kind, Begin, At and IsScalar may be used.
-  std::optional<Error> CheckGrammar();
-  /// Both.
-  std::optional<Error> Parse(std::string_view text, bool padded) {
-    std::optional<Error> error = Scan(text, padded);
-    return error.has_value() ? error : CheckGrammar();
-  }
+  /// Nothing if `text`, of less than 4 GiB, is valid and one object. `padded`: kRecordPadding bytes
+  /// after it may be read, so that it is parsed where it is; otherwise it is copied first.
+  std::optional<Error> Parse(std::string_view text, bool padded);
 
+  /// Where it was parsed.
+  std::string_view text() const { return {text_, starts_[token_count_]}; }
   uint32_t token_count() const { return token_count_; }
   /// Where token `i` begins in the text; for token_count, where the text ends.
   uint32_t Begin(uint32_t i) const { return starts_[i]; }
   const char* At(uint32_t i) const { return text_ + starts_[i]; }
-  /// True if token `i` is a string, number, true, false or null without a fault.
-  bool IsScalar(uint32_t i) const {
-    const std::string_view token = Text(i, i + 1);
-    // One branch for the two most common kinds, so that their order cannot be mispredicted.
-    if (((token[0] == '"') & !has_escapes_) | IsShortInteger(token)) [[likely]]
-      return true;
-    return ScalarProblem(token) == nullptr;
-  }
   /// The first byte of token `i`, which tells its kind.
   char Kind(uint32_t i) const { return text_[starts_[i]]; }
   /// The text of the tokens [first, next), as written. kRecordPadding bytes after it may be read.
@@ -81,7 +71,10 @@ class JsonDocument {
     const char* begin = text_ + starts_[first];
     return {begin, static_cast<size_t>(end - begin)};
   }
-  std::string_view Text(JsonValue value) const { return Text(value.first, value.next); }
+  JsonText Text(JsonValue value) const {
+    if (value.next == 0) return {};
+    return {Text(value.first, value.next), has_escapes_};
+  }
   /// The text between the quotes of string token `i`, escapes as written.
   std::string_view Quoted(uint32_t i) const {
     const std::string_view token = Text(i, i + 1);
@@ -98,7 +91,7 @@ class JsonDocument {
  private:
   static bool IsBlank(char c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; }
   std::optional<Error> FindTokens(std::string_view text);
-  static bool IsShortInteger(std::string_view token);
+  bool IsScalar(std::string_view token) const;
   std::optional<Error> CheckTokens();
   const char* ScalarProblem(std::string_view token) const;
   uint32_t SkipContainer(uint32_t i) const;
@@ -114,11 +107,11 @@ class JsonDocument {
   std::vector<char> open_;  // the brackets around the current token, during CheckTokens
 };
 
-// Most numbers. Tells nothing if false.
-inline bool JsonDocument::IsShortInteger(std::string_view token) {
-  return (token.size() <= 8) & ((token[0] != '0') | (token.size() == 1)) &
-         AreDigits(LoadDigits(token.data(), std::min<size_t>(token.size(), 8)));
-}
+/// A number by the grammar (RFC 8259, section 6).
+bool IsJsonNumber(std::string_view text);
+/// Whether the backslashes in the inside of a string are followed by what may follow them. The
+/// byte behind it is its quote.
+bool AreJsonEscapesValid(std::string_view quoted);
 
 /// Writes the text that the inside of a valid JSON string stands for to `out`, which has room for
 /// `escaped.size()` bytes; returns the size.

@@ -9,8 +9,8 @@
 #include <optional>
 
 #include "absl/strings/charconv.h"
-#include "tidemark/operators/formats/json_digits.h"
 #include "tidemark/operators/formats/zoned_time.h"
+#include "tidemark/operators/rows/digits.h"
 #include "tidemark/operators/rows/text.h"
 
 namespace tidemark {
@@ -21,8 +21,15 @@ bool IsNumber(std::string_view token) {
   return token[0] == '-' || (token[0] >= '0' && token[0] <= '9');
 }
 
-// The token is followed by readable padding (JsonDocument::Text).
-JsonOutcome ReadInt64(std::string_view token, int64_t* out) {
+// The token is followed by readable padding (JsonText).
+inline JsonOutcome ReadInt64(std::string_view token, int64_t* out) {
+  if (token.size() <= 8) [[likely]] {
+    const uint64_t digits = LoadDigits(token.data(), token.size());
+    if (AreDigits(digits)) [[likely]] {
+      *out = static_cast<int64_t>(DigitsValue(digits));
+      return JsonOutcome::kStored;
+    }
+  }
   const bool negative = token[0] == '-';
   const std::string_view digits = token.substr(negative);
   if (digits.size() <= 16) [[likely]] {
@@ -89,18 +96,6 @@ bool IsNumberText(std::string_view text) {
   return result.ec != std::errc::invalid_argument && result.ptr == text.data() + text.size();
 }
 
-// A time whose only fault is its year: a valid one with the year 2000 (a leap year) in its place.
-bool IsFarTime(std::string_view text) {
-  const std::string_view unsigned_text =
-      text.substr(!text.empty() && (text[0] == '+' || text[0] == '-'));
-  const size_t digits = std::min(unsigned_text.find('-'), unsigned_text.size());
-  if (digits < 5 || !std::ranges::all_of(unsigned_text.substr(0, digits),
-                                         [](char c) { return c >= '0' && c <= '9'; })) {
-    return false;
-  }
-  return ParseTimestamp("2000" + std::string(unsigned_text.substr(digits))).has_value();
-}
-
 // Digits after the point of a microsecond count written in this unit.
 int MicrosScale(TimeEncoding encoding) {
   switch (encoding) {
@@ -122,32 +117,34 @@ JsonOutcome ReadEpoch(std::string_view token, TimeEncoding encoding, int64_t* ou
     return __builtin_mul_overflow(value, factor, out) ? JsonOutcome::kOutOfRange
                                                       : JsonOutcome::kStored;
   }
-  // Nine more digits than are kept, so that cutting is told from rounding.
-  constexpr int kMoreDigits = 9;
-  constexpr Int128 kMore = 1'000'000'000;
-  const std::optional<Int128> exact = ParseDecimal(token, 38, scale + kMoreDigits);
-  if (!exact.has_value()) return JsonOutcome::kOutOfRange;
-  const Int128 micros = *exact / kMore - (*exact % kMore < 0 ? 1 : 0);
-  *out = static_cast<int64_t>(micros);
-  return *out == micros ? JsonOutcome::kStored : JsonOutcome::kOutOfRange;
+  const std::optional<Int128> micros = ParseDecimal(token, 38, scale, Rounding::kDown);
+  if (!micros.has_value()) return JsonOutcome::kOutOfRange;
+  *out = static_cast<int64_t>(*micros);
+  return *out == *micros ? JsonOutcome::kStored : JsonOutcome::kOutOfRange;
 }
 
-// At most 64 characters, in one line.
-std::string Excerpt(std::string_view text) {
-  constexpr size_t kMaxCharacters = 64;
-  std::string excerpt;
-  size_t characters = 0;
-  for (char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    const bool continues = (byte & 0xC0) == 0x80;
-    if (!continues && characters++ == kMaxCharacters) return excerpt + "...";
-    if (byte < 0x20 || byte == 0x7F) {
-      excerpt += fmt::format("\\x{:02x}", byte);
-    } else {
-      excerpt += c;
-    }
+// A string's content; of any other value the text without the blanks between its tokens.
+std::string_view TextOf(const JsonText& value, Arena* arena) {
+  if (IsString(value.text)) {
+    const std::string_view quoted = value.text.substr(1, value.text.size() - 2);
+    if (!value.escaped) return arena->Copy(quoted);
+    char* const text = arena->Allocate(quoted.size());
+    return {text, UnescapeJson(quoted, text)};
   }
-  return excerpt;
+  char* const text = arena->Allocate(value.text.size());
+  char* end = text;
+  bool in_string = false;
+  for (size_t i = 0; i < value.text.size(); ++i) {
+    const char c = value.text[i];
+    if (in_string && c == '\\') {
+      *end++ = c;
+      *end++ = value.text[++i];
+      continue;
+    }
+    in_string ^= c == '"';
+    if (in_string || static_cast<unsigned char>(c) > ' ') *end++ = c;
+  }
+  return {text, static_cast<size_t>(end - text)};
 }
 
 }  // namespace
@@ -158,98 +155,70 @@ absl::StatusOr<JsonField> JsonField::Make(const Field& field) {
   return JsonField(field, *zone);
 }
 
-std::string_view JsonField::StringOf(const JsonDocument& document, std::string_view token) {
-  const std::string_view quoted = token.substr(1, token.size() - 2);
-  if (!document.has_escapes() || quoted.find('\\') == std::string_view::npos) return quoted;
+std::string_view JsonField::StringOf(const JsonText& value) {
+  const std::string_view quoted = value.text.substr(1, value.text.size() - 2);
+  if (!value.escaped || quoted.find('\\') == std::string_view::npos) return quoted;
   unescaped_.resize(quoted.size());
   return {unescaped_.data(), UnescapeJson(quoted, unescaped_.data())};
 }
 
-JsonOutcome JsonField::Store(const JsonDocument& document, JsonValue value, Arena* arena,
-                             Column* column, size_t row) {
-  if (value.next == 0) return JsonOutcome::kNull;
-  const std::string_view token = document.Text(value);
-  if (token[0] == 'n') return JsonOutcome::kNull;
+JsonOutcome JsonField::Store(const JsonText& value, Arena* arena, Column* column, size_t row) {
+  if (value.text.empty() || value.text[0] == 'n') return JsonOutcome::kNull;
   switch (field_.type.id) {
     case TypeId::kBool:
-      return ReadBool(token, column->mutable_values<uint8_t>() + row);
+      return ReadBool(value.text, column->mutable_values<uint8_t>() + row);
     case TypeId::kInt32:
-      return ReadInt32(token, column->mutable_values<int32_t>() + row);
+      return ReadInt32(value.text, column->mutable_values<int32_t>() + row);
     case TypeId::kInt64:
-      return ReadInt64(token, column->mutable_values<int64_t>() + row);
+      return ReadInt64(value.text, column->mutable_values<int64_t>() + row);
     case TypeId::kDouble:
-      return StoreDouble(document, token, column->mutable_values<double>() + row);
+      return StoreDouble(value, column->mutable_values<double>() + row);
     case TypeId::kDecimal:
-      return StoreDecimal(document, token, column->mutable_values<Int128>() + row);
+      return StoreDecimal(value, column->mutable_values<Int128>() + row);
     case TypeId::kString:
-      return StoreText(document, value, arena, column->mutable_values<std::string_view>() + row);
+      column->mutable_values<std::string_view>()[row] = TextOf(value, arena);
+      return JsonOutcome::kStored;
     case TypeId::kBytes:
-      return StoreBytes(document, token, arena, column->mutable_values<std::string_view>() + row);
+      return StoreBytes(value, arena, column->mutable_values<std::string_view>() + row);
     case TypeId::kDate:
-      return StoreDate(document, token, column->mutable_values<int32_t>() + row);
+      return StoreDate(value, column->mutable_values<int32_t>() + row);
     case TypeId::kTimestamp:
-      return StoreTimestamp(document, token, column->mutable_values<int64_t>() + row);
+      return StoreTimestamp(value, column->mutable_values<int64_t>() + row);
   }
   return JsonOutcome::kWrongType;
 }
 
-JsonOutcome JsonField::StoreDouble(const JsonDocument& document, std::string_view token,
-                                   double* out) {
-  if (IsNumber(token)) return ReadDouble(token, out);
-  if (!IsString(token)) return JsonOutcome::kWrongType;
-  const std::optional<double> value = NonFinite(StringOf(document, token));
-  if (!value.has_value()) return JsonOutcome::kWrongType;
-  *out = *value;
+JsonOutcome JsonField::StoreDouble(const JsonText& value, double* out) {
+  if (IsNumber(value.text)) return ReadDouble(value.text, out);
+  if (!IsString(value.text)) return JsonOutcome::kWrongType;
+  const std::optional<double> named = NonFinite(StringOf(value));
+  if (!named.has_value()) return JsonOutcome::kWrongType;
+  *out = *named;
   return JsonOutcome::kStored;
 }
 
-JsonOutcome JsonField::StoreDecimal(const JsonDocument& document, std::string_view token,
-                                    Int128* out) {
-  if (!IsNumber(token) && !IsString(token)) return JsonOutcome::kWrongType;
-  const std::string_view text = IsString(token) ? StringOf(document, token) : token;
-  const std::optional<Int128> value = ParseDecimal(text, field_.type.precision, field_.type.scale);
-  if (value.has_value()) {
-    *out = *value;
+JsonOutcome JsonField::StoreDecimal(const JsonText& value, Int128* out) {
+  if (!IsNumber(value.text) && !IsString(value.text)) return JsonOutcome::kWrongType;
+  const std::string_view text = IsString(value.text) ? StringOf(value) : value.text;
+  const std::optional<Int128> parsed = ParseDecimal(text, field_.type.precision, field_.type.scale);
+  if (parsed.has_value()) {
+    *out = *parsed;
     return JsonOutcome::kStored;
   }
   return IsNumberText(text) ? JsonOutcome::kOutOfRange : JsonOutcome::kWrongType;
 }
 
-JsonOutcome JsonField::StoreText(const JsonDocument& document, JsonValue value, Arena* arena,
-                                 std::string_view* out) {
-  if (document.Kind(value.first) == '"') {
-    const std::string_view quoted = document.Quoted(value.first);
-    if (!document.has_escapes()) {
-      *out = arena->Copy(quoted);
-      return JsonOutcome::kStored;
-    }
-    char* text = arena->Allocate(quoted.size());
-    *out = {text, UnescapeJson(quoted, text)};
-    return JsonOutcome::kStored;
-  }
-  char* const text = arena->Allocate(document.Text(value).size());
-  char* end = text;
-  for (uint32_t i = value.first; i < value.next; ++i) {
-    const std::string_view token = document.Text(i, i + 1);
-    end = std::copy(token.begin(), token.end(), end);
-  }
-  *out = {text, static_cast<size_t>(end - text)};
-  return JsonOutcome::kStored;
-}
-
-JsonOutcome JsonField::StoreBytes(const JsonDocument& document, std::string_view token,
-                                  Arena* arena, std::string_view* out) {
-  if (!IsString(token)) return JsonOutcome::kWrongType;
-  const std::optional<std::string> bytes = ParseBase64(StringOf(document, token));
+JsonOutcome JsonField::StoreBytes(const JsonText& value, Arena* arena, std::string_view* out) {
+  if (!IsString(value.text)) return JsonOutcome::kWrongType;
+  const std::optional<std::string> bytes = ParseBase64(StringOf(value));
   if (!bytes.has_value()) return JsonOutcome::kWrongType;
   *out = arena->Copy(*bytes);
   return JsonOutcome::kStored;
 }
 
-JsonOutcome JsonField::StoreDate(const JsonDocument& document, std::string_view token,
-                                 int32_t* out) {
-  if (!IsString(token)) return JsonOutcome::kWrongType;
-  const std::string_view text = StringOf(document, token);
+JsonOutcome JsonField::StoreDate(const JsonText& value, int32_t* out) {
+  if (!IsString(value.text)) return JsonOutcome::kWrongType;
+  const std::string_view text = StringOf(value);
   const std::optional<int32_t> days = ParseDate(text);
   if (!days.has_value()) {
     return IsFarTime(text) ? JsonOutcome::kOutOfRange : JsonOutcome::kWrongType;
@@ -258,13 +227,12 @@ JsonOutcome JsonField::StoreDate(const JsonDocument& document, std::string_view 
   return JsonOutcome::kStored;
 }
 
-JsonOutcome JsonField::StoreTimestamp(const JsonDocument& document, std::string_view token,
-                                      int64_t* out) {
+JsonOutcome JsonField::StoreTimestamp(const JsonText& value, int64_t* out) {
   if (field_.time_encoding != TimeEncoding::kIso8601) {
-    return ReadEpoch(token, field_.time_encoding, out);
+    return ReadEpoch(value.text, field_.time_encoding, out);
   }
-  if (!IsString(token)) return JsonOutcome::kWrongType;
-  const std::string_view text = StringOf(document, token);
+  if (!IsString(value.text)) return JsonOutcome::kWrongType;
+  const std::string_view text = StringOf(value);
   bool has_zone = false;
   std::optional<int64_t> micros = ParseTimestamp(text, &has_zone, &day_);
   if (!micros.has_value()) {
@@ -278,9 +246,8 @@ JsonOutcome JsonField::StoreTimestamp(const JsonDocument& document, std::string_
   return JsonOutcome::kStored;
 }
 
-std::string JsonField::Complaint(const JsonDocument& document, JsonValue value,
-                                 JsonOutcome outcome) const {
-  return fmt::format("field '{}': {} {} {}", field_.name, Excerpt(document.Text(value)),
+std::string JsonField::Complaint(std::string_view value, JsonOutcome outcome) const {
+  return fmt::format("field '{}': {} {} {}", field_.name, Excerpt(value),
                      outcome == JsonOutcome::kOutOfRange ? "does not fit" : "is no",
                      field_.type.ToString());
 }

@@ -41,27 +41,23 @@ class JsonField {
   /// InvalidArgument: an unknown time zone.
   static absl::StatusOr<JsonField> Make(const Field& field);
 
-  /// Writes `value` to `row` of `column`; nothing is written unless kStored. Text is copied into
-  /// `arena`.
-  JsonOutcome Store(const JsonDocument& document, JsonValue value, Arena* arena, Column* column,
-                    size_t row);
+  /// Writes `value`, of a valid document, to `row` of `column`; nothing is written unless kStored.
+  /// Text is copied into `arena`.
+  JsonOutcome Store(const JsonText& value, Arena* arena, Column* column, size_t row);
 
   /// `field 'price': "abc" is no double`, for a value that Store refused; at most 64 characters of
   /// the value, control characters escaped.
-  std::string Complaint(const JsonDocument& document, JsonValue value, JsonOutcome outcome) const;
+  std::string Complaint(std::string_view value, JsonOutcome outcome) const;
 
  private:
   JsonField(const Field& field, absl::TimeZone zone) : field_(field), zone_(zone) {}
 
-  JsonOutcome StoreDecimal(const JsonDocument& document, std::string_view token, Int128* out);
-  JsonOutcome StoreText(const JsonDocument& document, JsonValue value, Arena* arena,
-                        std::string_view* out);
-  JsonOutcome StoreBytes(const JsonDocument& document, std::string_view token, Arena* arena,
-                         std::string_view* out);
-  JsonOutcome StoreTimestamp(const JsonDocument& document, std::string_view token, int64_t* out);
-  JsonOutcome StoreDate(const JsonDocument& document, std::string_view token, int32_t* out);
-  JsonOutcome StoreDouble(const JsonDocument& document, std::string_view token, double* out);
-  std::string_view StringOf(const JsonDocument& document, std::string_view token);
+  JsonOutcome StoreDecimal(const JsonText& value, Int128* out);
+  JsonOutcome StoreBytes(const JsonText& value, Arena* arena, std::string_view* out);
+  JsonOutcome StoreTimestamp(const JsonText& value, int64_t* out);
+  JsonOutcome StoreDate(const JsonText& value, int32_t* out);
+  JsonOutcome StoreDouble(const JsonText& value, double* out);
+  std::string_view StringOf(const JsonText& value);
 
   Field field_;
   absl::TimeZone zone_;

@@ -60,7 +60,11 @@ void FillHeaders(const RawRecords& records, const std::vector<uint32_t>& rows, A
       if (json.size() > 1) json += ',';
       AppendJsonString(RepairUtf8(name), &json);
       json += ':';
-      AppendJsonString(RepairUtf8(value), &json);
+      if (value.has_value()) {
+        AppendJsonString(RepairUtf8(*value), &json);
+      } else {
+        json += "null";
+      }
     }
     json += '}';
     texts[row] = arena->Copy(json);

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <string>
+
 #include "tidemark/operators/rows/text.h"
 
 namespace tidemark {
@@ -28,6 +31,18 @@ std::optional<int64_t> LocalToUtc(int64_t local_us, const absl::TimeZone& zone) 
     return std::nullopt;
   }
   return micros;
+}
+
+// A valid time with the year 2000 (a leap year) in its place.
+bool IsFarTime(std::string_view text) {
+  const std::string_view unsigned_text =
+      text.substr(!text.empty() && (text[0] == '+' || text[0] == '-'));
+  const size_t digits = std::min(unsigned_text.find('-'), unsigned_text.size());
+  if (digits < 5 || !std::ranges::all_of(unsigned_text.substr(0, digits),
+                                         [](char c) { return c >= '0' && c <= '9'; })) {
+    return false;
+  }
+  return ParseTimestamp("2000" + std::string(unsigned_text.substr(digits))).has_value();
 }
 
 }  // namespace tidemark

@@ -80,6 +80,14 @@ class Column {
     if (null_bits_.empty()) null_bits_.resize((size_ + 63) / 64, 0);
     null_bits_[row >> 6] |= uint64_t{1} << (row & 63);
   }
+  /// Row `row` + i becomes null if bit i is set.
+  void SetNulls(size_t row, uint64_t nulls) {
+    if (null_bits_.empty()) null_bits_.resize((size_ + 63) / 64, 0);
+    const size_t shift = row & 63;
+    null_bits_[row >> 6] |= nulls << shift;
+    const uint64_t rest = shift == 0 ? 0 : nulls >> (64 - shift);
+    if (rest != 0) null_bits_[(row >> 6) + 1] |= rest;
+  }
   void SetNotNull(size_t row) {
     if (has_nulls()) null_bits_[row >> 6] &= ~(uint64_t{1} << (row & 63));
   }

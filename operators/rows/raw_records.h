@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -28,7 +29,8 @@ struct RawRecord {
 /// touch.
 inline constexpr size_t kRecordPadding = 64;
 
-using RecordHeaders = std::vector<std::pair<std::string, std::string>>;
+/// Names and values, in their order; a name may come again, and a value may be null.
+using RecordHeaders = std::vector<std::pair<std::string, std::optional<std::string>>>;
 
 /// Keeps the bytes of records alive and finds what is rarely asked for. Implemented by sources.
 class RecordOwner {

@@ -7,6 +7,8 @@
 #include <cstring>
 #include <limits>
 
+#include "tidemark/operators/rows/digits.h"
+
 namespace tidemark {
 namespace {
 
@@ -95,6 +97,49 @@ bool ReadDate(const char** at, const char* end, int64_t* days) {
   if (bad || !IsDayOfMonth(year, month, day)) return false;
   *days = DaysFromCivil(year, month, day);
   *at = p + 6;
+  return true;
+}
+
+// `14:05:09`, eight readable bytes, all fields at once; false if they are none.
+inline bool ReadHourMinuteSecond(const char* p, unsigned* hour, unsigned* minute,
+                                 unsigned* second) {
+  constexpr uint64_t kColonBytes = uint64_t{0xFF} << 16 | uint64_t{0xFF} << 40;
+  constexpr uint64_t kColons = 0x3A3A3A3A3A3A3A3A & kColonBytes;
+  constexpr uint64_t kZeros = 0x3030303030303030;
+  uint64_t word;
+  std::memcpy(&word, p, sizeof(word));
+  const uint64_t digits = (word & ~kColonBytes) | (kZeros & kColonBytes);
+  if ((word & kColonBytes) != kColons || !AreDigits(digits)) return false;
+  const uint64_t values = digits - kZeros;
+  const uint64_t pairs = values * 10 + (values >> 8);  // in the bytes 0, 3 and 6
+  *hour = pairs & 0xFF;
+  *minute = pairs >> 24 & 0xFF;
+  *second = pairs >> 48 & 0xFF;
+  return true;
+}
+
+// Reads `T14:05` or `T14:05:09`, with `t` or a blank for the T.
+bool ReadClock(const char** at, const char* end, int64_t* seconds) {
+  const char* p = *at;
+  if (end - p < 6 || (*p != 'T' && *p != 't' && *p != ' ')) return false;
+  ++p;
+  unsigned hour = 0;
+  unsigned minute = 0;
+  unsigned second = 0;
+  if (end - p >= 8 && p[5] == ':') {
+    if (!ReadHourMinuteSecond(p, &hour, &minute, &second)) return false;
+    p += 8;
+  } else {
+    bool bad = p[2] != ':';
+    hour = TwoDigits(p, &bad);
+    minute = TwoDigits(p + 3, &bad);
+    if (bad) return false;
+    p += 5;
+    if (p < end && (*p == ':' || *p == '.')) return false;
+  }
+  if (hour > 23 || minute > 59 || second > 59) return false;
+  *seconds = static_cast<int64_t>(hour * 3600 + minute * 60 + second);
+  *at = p;
   return true;
 }
 
@@ -466,27 +511,16 @@ std::optional<int64_t> ParseTimestamp(std::string_view text, bool* has_zone, Par
   const int64_t midnight = days * kSecondsPerDay;
   if (p == end) return ToMicros(midnight, 0);
 
-  if (end - p < 6) return std::nullopt;
-  bool bad = (*p != 'T' && *p != 't' && *p != ' ') | (p[3] != ':');
-  const unsigned hour = TwoDigits(p + 1, &bad);
-  const unsigned minute = TwoDigits(p + 4, &bad);
-  unsigned second = 0;
-  p += 6;
+  int64_t seconds = 0;
   int64_t micros = 0;
-  if (p < end && *p == ':') {
-    if (end - p < 3) return std::nullopt;
-    second = TwoDigits(p + 1, &bad);
-    p += 3;
-    if (p < end && *p == '.' && !ReadFraction(&++p, end, &micros)) return std::nullopt;
-  }
-  if (bad || hour > 23 || minute > 59 || second > 59) return std::nullopt;
+  if (!ReadClock(&p, end, &seconds)) return std::nullopt;
+  if (p < end && *p == '.' && !ReadFraction(&++p, end, &micros)) return std::nullopt;
   int64_t offset = 0;
   if (p < end) {
     if (!ReadZone(p, end, &offset)) return std::nullopt;
     if (has_zone != nullptr) *has_zone = true;
   }
-  return ToMicros(midnight + static_cast<int64_t>(hour * 3600 + minute * 60 + second) - offset,
-                  micros);
+  return ToMicros(midnight + seconds - offset, micros);
 }
 
 std::optional<int32_t> ParseDate(std::string_view text) {
@@ -500,7 +534,8 @@ std::optional<int32_t> ParseDate(std::string_view text) {
   return static_cast<int32_t>(days);
 }
 
-std::optional<Int128> ParseDecimal(std::string_view text, int precision, int scale) {
+std::optional<Int128> ParseDecimal(std::string_view text, int precision, int scale,
+                                   Rounding rounding) {
   const std::optional<NumberParts> parts = SplitNumber(text);
   if (!parts.has_value()) return std::nullopt;
   const UInt128 limit =
@@ -523,7 +558,15 @@ std::optional<Int128> ParseDecimal(std::string_view text, int precision, int sca
     if (value >= tenth) return std::nullopt;
     value *= 10;
   }
-  if (kept >= 0 && kept < written && digit(kept) >= 5) ++value;
+  if (rounding == Rounding::kHalfUp) {
+    if (kept >= 0 && kept < written && digit(kept) >= 5) ++value;
+  } else if (parts->negative) {
+    for (int64_t i = std::max<int64_t>(kept, 0); i < written; ++i) {
+      if (digit(i) == 0) continue;
+      ++value;
+      break;
+    }
+  }
   if (value >= limit) return std::nullopt;
   return parts->negative ? -static_cast<Int128>(value) : static_cast<Int128>(value);
 }
@@ -558,6 +601,24 @@ std::optional<std::string> ParseBase64(std::string_view text) {
     bytes.append(triple, 3 - missing);
   }
   return bytes;
+}
+
+std::string Excerpt(std::string_view text, size_t max_characters) {
+  const bool is_utf8 = IsValidUtf8(text);
+  std::string excerpt;
+  size_t characters = 0;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool continues = is_utf8 && (byte & 0xC0) == 0x80;
+    if (!continues && characters++ == max_characters) return excerpt + "...";
+    if (byte < 0x20 || byte == 0x7F || (byte >= 0x80 && !is_utf8)) {
+      static constexpr char kHex[] = "0123456789abcdef";
+      excerpt.append({'\\', 'x', kHex[byte >> 4], kHex[byte & 15]});
+    } else {
+      excerpt += c;
+    }
+  }
+  return excerpt;
 }
 
 bool IsValidUtf8(std::string_view bytes) {

@@ -49,10 +49,17 @@ struct ParsedDay {
 std::optional<int64_t> ParseTimestamp(std::string_view text, bool* has_zone = nullptr,
                                       ParsedDay* day = nullptr);
 std::optional<int32_t> ParseDate(std::string_view text);
-/// Plain or scientific decimal text to an unscaled value; digits past the scale are rounded half
-/// up; nothing if it is no number or needs more than `precision` digits.
-std::optional<Int128> ParseDecimal(std::string_view text, int precision, int scale);
+/// What becomes of digits past the scale: half up (away from zero), or down (to the next lower
+/// number, for times: towards the past).
+enum class Rounding : uint8_t { kHalfUp, kDown };
+/// Plain or scientific decimal text to an unscaled value; nothing if it is no number or needs more
+/// than `precision` digits.
+std::optional<Int128> ParseDecimal(std::string_view text, int precision, int scale,
+                                   Rounding rounding = Rounding::kHalfUp);
 std::optional<std::string> ParseBase64(std::string_view text);
+/// The beginning of a text that somebody else wrote, for a message: at most `max_characters`, in
+/// one line, control characters (of what is not UTF-8 all that is not ASCII) as `\x0a`.
+std::string Excerpt(std::string_view text, size_t max_characters = 64);
 /// True if the bytes are valid UTF-8.
 bool IsValidUtf8(std::string_view bytes);
 

@@ -84,7 +84,7 @@ std::string LetterLine(const RawRecords& records, const BadRecord& bad, absl::Ti
     line += "{\"key\":";
     AppendJsonBytes(key, &line);
     line += ",\"value\":";
-    AppendBase64OrNull(true, value, &line);
+    AppendBase64OrNull(value.has_value(), value.value_or(""), &line);
     line += '}';
     separator = ",";
   }

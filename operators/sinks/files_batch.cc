@@ -6,6 +6,8 @@
 #include <set>
 #include <utility>
 
+#include "tidemark/state/crash_point.h"
+
 namespace tidemark {
 namespace {
 
@@ -142,6 +144,7 @@ BatchParts::BatchParts(std::string folder, int64_t batch_id, std::string query_i
       ending_(std::move(ending)) {}
 
 absl::StatusOr<OpenPart*> BatchParts::Begin(const std::string& below) {
+  CrashPoint("sink between writes");
   std::string folder = folder_;
   std::string name = PartName(batch_id_, static_cast<int64_t>(parts_.size()), query_id_, ending_);
   std::string shown = name;

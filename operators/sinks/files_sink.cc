@@ -1,13 +1,17 @@
 #include "tidemark/operators/sinks/files_sink.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <optional>
 #include <utility>
 
 #include "tidemark/operators/rows/text.h"
+#include "tidemark/state/crash_point.h"
 
 namespace tidemark {
 namespace {
@@ -32,6 +36,10 @@ class FilesSink : public Sink {
         partition_by_(PartitionByText(options_.partition_by)),
         format_(std::move(format)) {}
 
+  ~FilesSink() override {
+    if (lock_fd_ >= 0) close(lock_fd_);
+  }
+
   std::string description() const override { return fmt::format("{}[{}]", options_.kind, folder_); }
   bool exactly_once() const override { return true; }
 
@@ -51,9 +59,11 @@ class FilesSink : public Sink {
     if (status.ok()) status = MakeFolder(manifests_);
     // What is read here must not be lost by a crash of the machine later.
     if (status.ok()) status = SyncFolder(manifests_);
+    if (status.ok()) status = Lock();
     if (status.ok()) status = ReadNewestManifest();
-    if (status.ok()) status = RemoveUncommittedParts("", 0);
-    if (status.ok()) unpublished_ = false;
+    // What a killed process left goes with the next batch: only then is it known that no manifests
+    // were lost, whose parts would look the same.
+    if (status.ok()) unpublished_ = true;
     if (status.ok()) status = RemoveFile(PathOf(kSuccess));
     // Also shows now, not at the first batch, that the folder cannot be written.
     if (status.ok()) status = DurableFile::Create(manifests_, "open").status();
@@ -110,6 +120,24 @@ class FilesSink : public Sink {
 
   std::optional<SinkMarker> marker() const {
     return newest_.has_value() ? std::optional(newest_->marker) : std::nullopt;
+  }
+
+  // Two copies of one checkpoint would write files of the same names.
+  absl::Status Lock() {
+    if (lock_fd_ >= 0) return absl::OkStatus();
+    const int fd = open(manifests_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return FileError(errno, "cannot open", manifests_);
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+      lock_fd_ = fd;
+      return absl::OkStatus();
+    }
+    const int error = errno;
+    close(fd);
+    if (error != EWOULDBLOCK) return FileError(error, "cannot lock", manifests_);
+    return absl::FailedPreconditionError(
+        fmt::format("the folder '{}' is being written by another process; stop that one, or give "
+                    "another folder and another checkpoint",
+                    folder_));
   }
 
   // Sets newest_ to the manifest of the highest batch.
@@ -219,8 +247,11 @@ class FilesSink : public Sink {
     if (!file.ok()) return file.status();
     absl::Status status = file->Append(ManifestText(manifest));
     if (status.ok()) status = file->Sync();
+    CrashPoint("sink before commit");
     if (status.ok()) status = file->Publish();
+    CrashPoint("sink commit sent");
     if (status.ok()) status = SyncFolder(manifests_);
+    CrashPoint("sink after commit");
     if (!status.ok()) return status;
     newest_ = std::move(manifest);
     return absl::OkStatus();
@@ -234,7 +265,8 @@ class FilesSink : public Sink {
   SinkContext context_;
   FilesPartitions partitions_;  // set once open
   std::optional<FilesManifest> newest_;
-  bool unpublished_ = false;  // a Commit failed and may have left parts
+  bool unpublished_ = false;  // a Commit that failed, or a killed process, may have left parts
+  int lock_fd_ = -1;          // holds the lock of manifests_
 };
 
 }  // namespace

@@ -29,13 +29,15 @@ struct FilesSinkOptions {
 /// A part counts only if a manifest names it: the manifest, written last, is the commit, and a
 /// batch without rows has one too. Parts and manifests are written under hidden names, synced and
 /// renamed. Killed between any two steps, it leaves hidden files, or parts that no manifest names;
-/// Open removes those of this query. A reader that must not see half a batch reads the parts that
-/// the manifests name. The folder is made if it is not there; files of others in it are left alone.
-/// Parts are not joined across batches.
+/// the next Commit removes those of this query. One process at a time: Open locks `_tidemark`. A
+/// reader that must not see half a batch reads the parts that the manifests name. The folder is
+/// made if it is not there; files of others in it are left alone. Parts are not joined across
+/// batches.
 ///
-/// Open fails with FailedPrecondition if the newest manifest is another query's, has other
-/// partition columns, or cannot be read, and with InvalidArgument if the folder cannot be written
-/// or the rows do not fit; Commit with ResourceExhausted on a full disk.
+/// Open fails with FailedPrecondition if another process writes the folder, or the newest manifest
+/// is another query's, has other partition columns, or cannot be read, and with InvalidArgument if
+/// the folder cannot be written or the rows do not fit; Commit with ResourceExhausted on a full
+/// disk.
 std::unique_ptr<Sink> MakeFilesSink(FilesSinkOptions options, std::unique_ptr<FileFormat> format);
 
 }  // namespace tidemark

@@ -4,6 +4,7 @@
 #include <librdkafka/rdkafka.h>
 
 #include <chrono>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -24,9 +25,12 @@ struct DestroyHeaders {
 };
 using Headers = std::unique_ptr<rd_kafka_headers_t, DestroyHeaders>;
 
-void Add(rd_kafka_headers_t* headers, std::string_view name, std::string_view value) {
-  rd_kafka_header_add(headers, name.data(), static_cast<ssize_t>(name.size()), value.data(),
-                      static_cast<ssize_t>(value.size()));
+// librdkafka tells null from empty by the pointer.
+void Add(rd_kafka_headers_t* headers, std::string_view name,
+         std::optional<std::string_view> value) {
+  const char* const bytes = value ? (value->data() != nullptr ? value->data() : "") : nullptr;
+  rd_kafka_header_add(headers, name.data(), static_cast<ssize_t>(name.size()), bytes,
+                      value ? static_cast<ssize_t>(value->size()) : 0);
 }
 
 std::string TimeText(int64_t micros) {
@@ -152,7 +156,6 @@ class KafkaDeadLetters : public DeadLetterWriter {
   }
 
   rd_kafka_resp_err_t Produce(const RawRecord& record, Headers headers) {
-    // librdkafka tells null from empty by the pointer.
     const char* const key =
         record.has_key ? (record.key.data() != nullptr ? record.key.data() : "") : nullptr;
     const char* const value =
@@ -180,6 +183,21 @@ class KafkaDeadLetters : public DeadLetterWriter {
 absl::StatusOr<std::unique_ptr<DeadLetterWriter>> MakeKafkaDeadLetters(
     const KafkaDeadLettersOptions& options) {
   return KafkaDeadLetters::Make(options);
+}
+
+absl::Status CheckDeadLetterTopic(const KafkaDeadLettersOptions& options) {
+  const absl::StatusOr<std::unique_ptr<KafkaClient>> client =
+      KafkaClient::Make({.brokers = options.brokers, .properties = options.properties}, "",
+                        {.defaults = {{"client.id", "tidemark"},
+                                      {"reconnect.backoff.ms", "50"},
+                                      {"reconnect.backoff.max.ms", "1000"}}});
+  if (!client.ok()) return client.status();
+  const absl::Status status = (*client)->CountPartitions(options.topic).status();
+  if (!absl::IsNotFound(status)) return status;
+  return absl::NotFoundError(
+      fmt::format("Kafka at {} has no topic {} for dead letters: create it, or correct "
+                  "--bad-records dead-letter:topic={}",
+                  options.brokers, options.topic, options.topic));
 }
 
 }  // namespace tidemark

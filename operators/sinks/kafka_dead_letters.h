@@ -29,6 +29,10 @@ struct KafkaDeadLettersOptions {
 absl::StatusOr<std::unique_ptr<DeadLetterWriter>> MakeKafkaDeadLetters(
     const KafkaDeadLettersOptions& options);
 
+/// Asks the brokers for the topic, for five seconds at most: before a query starts, as a writer
+/// finds out only with the first letter. NotFound = no such topic; else as above.
+absl::Status CheckDeadLetterTopic(const KafkaDeadLettersOptions& options);
+
 }  // namespace tidemark
 
 #endif  // TIDEMARK_OPERATORS_SINKS_KAFKA_DEAD_LETTERS_H_

@@ -7,6 +7,8 @@
 #include <charconv>
 #include <utility>
 
+#include "tidemark/state/crash_point.h"
+
 namespace tidemark {
 namespace {
 
@@ -77,6 +79,16 @@ struct DestroyList {
     rd_kafka_topic_partition_list_destroy(list);
   }
 };
+struct DestroyHeaders {
+  void operator()(rd_kafka_headers_t* headers) const { rd_kafka_headers_destroy(headers); }
+};
+using Headers = std::unique_ptr<rd_kafka_headers_t, DestroyHeaders>;
+
+// librdkafka tells null from empty by the pointer.
+char* Pointer(const KafkaTransactions::Bytes& bytes) {
+  if (!bytes) return nullptr;
+  return const_cast<char*>(bytes->data() != nullptr ? bytes->data() : "");
+}
 
 // ---- The calls of a transaction, each tried again while its error says so
 
@@ -122,10 +134,9 @@ struct KafkaTransactions::Delivery {
 
   absl::Status status(const Options& options) const {
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return absl::OkStatus();
-    const std::string what = fmt::format(
-        "row {} of the batch, a record of {} bytes, was not taken "
-        "by topic {}",
-        row, bytes, options.topic);
+    const std::string what =
+        fmt::format("{}, a record of {} bytes, was not taken by topic {}",
+                    fmt::format(fmt::runtime(options.row_words), row), bytes, options.topic);
     if (code != RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) return FinalStatus(code, what);
     return absl::InvalidArgumentError(
         fmt::format("{}: the topic's max.message.bytes is smaller than that, or than the records "
@@ -234,8 +245,10 @@ absl::StatusOr<std::optional<KafkaGroupOffset>> KafkaTransactions::TakeOver() {
   Drop();
   const absl::StatusOr<int32_t> partitions = client_->CountPartitions(options_.topic);
   if (absl::IsNotFound(partitions.status())) {
-    return absl::NotFoundError(fmt::format("there is no topic {} at {}; create it first",
-                                           options_.topic, options_.connection.brokers));
+    return absl::NotFoundError(
+        fmt::format("Kafka at {} has no topic {}: create it, or add "
+                    "?create_topic=true to the sink",
+                    options_.connection.brokers, options_.topic));
   }
   absl::Status status = partitions.status();
   if (status.ok()) status = MakeProducer();
@@ -332,20 +345,14 @@ absl::Status KafkaTransactions::Served(int wait_ms) {
   return delivery_->status(options_);
 }
 
-absl::Status KafkaTransactions::Produce(Bytes key, Bytes value, int64_t row) {
-  // librdkafka tells null from empty by the pointer.
-  const auto pointer = [](const Bytes& bytes) {
-    return !bytes ? nullptr : bytes->data() == nullptr ? "" : bytes->data();
-  };
+// `send` hands the record to the producer.
+template <typename Send>
+absl::Status KafkaTransactions::Produce(size_t bytes, int64_t row, const Send& send) {
   std::optional<QueueWatch> watch;
+  CrashPoint("sink between writes");
   while (true) {
-    if (rd_kafka_produce(topic_.get(), RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY,
-                         const_cast<char*>(pointer(value)), value ? value->size() : 0, pointer(key),
-                         key ? key->size() : 0,
-                         reinterpret_cast<void*>(static_cast<intptr_t>(row))) == 0) {
-      return absl::OkStatus();
-    }
-    const rd_kafka_resp_err_t code = rd_kafka_last_error();
+    const rd_kafka_resp_err_t code = send();
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return absl::OkStatus();
     const bool full = code == RD_KAFKA_RESP_ERR__QUEUE_FULL;
     if (const absl::Status status = Served(full ? kQueueFullWaitMs : 0); !status.ok())
       return status;
@@ -355,12 +362,43 @@ absl::Status KafkaTransactions::Produce(Bytes key, Bytes value, int64_t row) {
       return why.ok() ? absl::InternalError("a record was refused by an open transaction") : why;
     }
     if (!full) {
-      Delivery refused{code, row, value ? value->size() : 0};
+      Delivery refused{code, row, bytes};
       return refused.status(options_);
     }
     if (!watch) watch.emplace(*producer_);
     if (watch->Stalled()) return KafkaUnavailable(options_.connection, producer_->errors());
   }
+}
+
+absl::Status KafkaTransactions::Produce(Bytes key, Bytes value, int64_t row) {
+  const size_t bytes = value ? value->size() : 0;
+  return Produce(bytes, row, [&] {
+    const int refused = rd_kafka_produce(topic_.get(), RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY,
+                                         Pointer(value), bytes, Pointer(key), key ? key->size() : 0,
+                                         reinterpret_cast<void*>(static_cast<intptr_t>(row)));
+    return refused == 0 ? RD_KAFKA_RESP_ERR_NO_ERROR : rd_kafka_last_error();
+  });
+}
+
+absl::Status KafkaTransactions::Produce(const Record& record, int64_t row) {
+  const size_t bytes = record.value ? record.value->size() : 0;
+  const size_t key_bytes = record.key ? record.key->size() : 0;
+  return Produce(bytes, row, [&] {
+    Headers headers(rd_kafka_headers_new(record.headers.size()));
+    for (const auto& [name, value] : record.headers) {
+      rd_kafka_header_add(headers.get(), name.data(), static_cast<ssize_t>(name.size()),
+                          Pointer(value), value ? static_cast<ssize_t>(value->size()) : 0);
+    }
+    const rd_kafka_resp_err_t code = rd_kafka_producev(
+        producer_->get(), RD_KAFKA_V_RKT(topic_.get()),
+        RD_KAFKA_V_PARTITION(record.partition.value_or(RD_KAFKA_PARTITION_UA)),
+        RD_KAFKA_V_TIMESTAMP(record.timestamp_ms.value_or(0)),
+        RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_VALUE(Pointer(record.value), bytes),
+        RD_KAFKA_V_KEY(Pointer(record.key), key_bytes), RD_KAFKA_V_HEADERS(headers.get()),
+        RD_KAFKA_V_OPAQUE(reinterpret_cast<void*>(static_cast<intptr_t>(row))), RD_KAFKA_V_END);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) headers.release();  // librdkafka's now
+    return code;
+  });
 }
 
 absl::Status KafkaTransactions::Flush() {
@@ -376,7 +414,9 @@ absl::Status KafkaTransactions::Commit(const KafkaGroupOffset& offset) {
   absl::Status status = Flush();
   if (status.ok()) status = Transact(&SendOffset, offset, "writing the marker");
   if (!status.ok()) return status;
+  CrashPoint("sink before commit");
   status = Transact(&EndWithCommit, {}, "committing");
+  CrashPoint("sink after commit");
   if (status.ok()) {
     open_ = false;
     producer_->errors().Clear();

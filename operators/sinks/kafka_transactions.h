@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "tidemark/operators/clients/kafka_client.h"
+#include "tidemark/operators/rows/raw_records.h"
 
 struct rd_kafka_s;
 struct rd_kafka_error_s;
@@ -35,9 +36,18 @@ class KafkaTransactions {
     KafkaConnection connection;
     std::string topic;
     std::string id;  ///< the transactional id, and the group whose offset goes with the records
+    std::string row_words = "row {} of the batch";  ///< how an error names a record
   };
   /// A record's key or value: null, or bytes that live until Produce returns.
   using Bytes = std::optional<std::string_view>;
+  /// A record that came from somewhere, and keeps more of it than key and value.
+  struct Record {
+    Bytes key = std::nullopt;
+    Bytes value = std::nullopt;
+    RecordHeaders headers = {};
+    std::optional<int32_t> partition = std::nullopt;     ///< nothing: by the key
+    std::optional<int64_t> timestamp_ms = std::nullopt;  ///< nothing: now
+  };
 
   /// Connects to nothing yet. InvalidArgument: wrong options.
   static absl::StatusOr<std::unique_ptr<KafkaTransactions>> Make(Options options);
@@ -58,6 +68,7 @@ class KafkaTransactions {
   absl::Status Begin();
   /// Copies the record. `row` is what an error about it names.
   absl::Status Produce(Bytes key, Bytes value, int64_t row);
+  absl::Status Produce(const Record& record, int64_t row);
   /// To be called now and then between records: what became of those before.
   absl::Status Serve() { return Served(0); }
   /// `offset.offset` >= 0.
@@ -80,6 +91,8 @@ class KafkaTransactions {
   absl::Status MakeProducer();
   absl::Status Transact(Call call, const KafkaGroupOffset& offset, const char* what);
   absl::Status Judge(int code, bool fatal, const std::string& text);
+  template <typename Send>
+  absl::Status Produce(size_t bytes, int64_t row, const Send& send);
   absl::Status Served(int wait_ms);
   absl::Status Flush();
   void Drop();

@@ -18,7 +18,7 @@ struct MySqlSinkOptions {
   enum class Write : uint8_t { kReplace, kUpsert };
   enum class OnNullKey : uint8_t { kFail, kSkip };
 
-  MySqlAddress server;
+  DatabaseAddress server;
   std::string table;
   bool create_table = false;
   Write write = Write::kReplace;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "tidemark/operators/sinks/sink_columns.h"
+#include "tidemark/state/crash_point.h"
 
 namespace tidemark {
 namespace {
@@ -263,7 +264,9 @@ absl::StatusOr<SinkMarker> MySqlSink::CommitInTransaction(const SinkBatch& batch
   status = PutMarker(marker);
   if (!status.ok()) return status;
   unsure_ = {batch.epoch, batch.batch_id, rows.superseded_rows(), rows.skipped_rows()};
+  CrashPoint("sink before commit");
   status = connection_->Exec("COMMIT");
+  CrashPoint("sink after commit");
   if (!status.ok()) {
     // Whether it went through, the marker will tell.
     return absl::IsCancelled(status)

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "tidemark/state/crash_point.h"
+
 namespace tidemark {
 namespace {
 
@@ -116,6 +118,7 @@ absl::Status MySqlWriter::WriteAll(const Statement& statement, const std::vector
 
 absl::Status MySqlWriter::WriteSome(const Statement& statement, const Row* begin, const Row** end,
                                     MySqlConnection& connection, MySqlRows& rows) {
+  CrashPoint("sink between writes");
   return use_arrays_ && connection.takes_arrays()
              ? WriteArray(statement, begin, end, connection, rows)
              : WriteText(statement, begin, end, connection, rows);

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "tidemark/operators/rows/stable_hash.h"
+#include "tidemark/state/crash_point.h"
 
 namespace tidemark {
 namespace {
@@ -76,6 +77,7 @@ uint64_t HashRows(const RowBatch& batch, uint64_t hash) {
 }  // namespace
 
 absl::StatusOr<const RowBatch*> RowStream::Next() {
+  CrashPoint("sink between rows");
   const RowBatch* batch = nullptr;
   do {
     absl::StatusOr<const RowBatch*> next = DoNext();

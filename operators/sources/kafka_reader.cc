@@ -65,7 +65,8 @@ class KafkaReader::ChunkOwner : public RecordOwner {
     for (size_t i = 0;
          rd_kafka_header_get_all(parsed, i, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR;
          ++i) {
-      headers.emplace_back(name, View(value, size));
+      auto& header = headers.emplace_back(name, std::nullopt);
+      if (value != nullptr) header.second = View(value, size);
     }
     return headers;
   }

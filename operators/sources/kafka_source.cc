@@ -33,6 +33,11 @@ KafkaReaderOptions ReaderOptions(const KafkaSourceOptions& options) {
           .queue_bytes = options.queue_bytes};
 }
 
+absl::Status MissingTopic(const std::string& brokers, const std::string& topic) {
+  return absl::NotFoundError(
+      fmt::format("Kafka at {} has no topic {}: create it, or correct --topic", brokers, topic));
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<KafkaSource>> KafkaSource::Make(KafkaSourceOptions options) {
@@ -89,15 +94,19 @@ absl::Status KafkaSource::Open() {
 
 absl::Status KafkaSource::RefreshPartitions(Clock::duration patience) {
   std::map<TopicPartition, Known> partitions;
+  bool all_there = true;
   for (const std::string& topic : options_.topics) {
     const absl::StatusOr<int32_t> count = client_->CountPartitions(topic);
     if (absl::IsNotFound(count.status())) {
       const Clock::time_point now = Clock::now();
       if (!topic_missing_since_.has_value()) topic_missing_since_ = now;
-      const std::string message = fmt::format(
-          "Kafka at {} has no topic {}: create it, or correct --topic", options_.brokers, topic);
-      return now - *topic_missing_since_ >= patience ? absl::NotFoundError(message)
-                                                     : absl::UnavailableError(message);
+      const absl::Status missing = MissingTopic(options_.brokers, topic);
+      if (now - *topic_missing_since_ < patience)
+        return absl::UnavailableError(std::string(missing.message()));
+      if (!options_.missing_topics_are_empty) return missing;
+      topic_missing_since_ = std::min(*topic_missing_since_, now - kMissingTopicPatience);
+      all_there = false;
+      continue;
     }
     if (!count.ok()) return count.status();
     for (int32_t p = 0; p < *count; ++p) {
@@ -106,7 +115,7 @@ absl::Status KafkaSource::RefreshPartitions(Clock::duration patience) {
       partitions.emplace(where, known != partitions_.end() ? known->second : Known());
     }
   }
-  topic_missing_since_.reset();
+  if (all_there) topic_missing_since_.reset();
   partitions_ = std::move(partitions);
   partitions_asked_ = Clock::now();
   return absl::OkStatus();
@@ -156,6 +165,11 @@ std::vector<AvailableRange> KafkaSource::KnownRanges() const {
 
 absl::StatusOr<Offsets> KafkaSource::StartingOffsets() {
   if (absl::Status status = RefreshPartitions(kMissingTopicPatience); !status.ok()) return status;
+  for (const std::string& topic : options_.topics) {
+    const auto first = partitions_.lower_bound({topic, 0});
+    if (first == partitions_.end() || first->first.topic != topic)
+      return MissingTopic(options_.brokers, topic);
+  }
   if (absl::Status status = RefreshOffsets(true); !status.ok()) return status;
   return ResolveStartingOffsets(position_, KnownRanges());
 }

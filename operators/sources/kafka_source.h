@@ -32,6 +32,7 @@ struct KafkaSourceOptions {
   std::string group_id =
       "tidemark";  ///< whose offsets Acknowledge commits; `group.id` among the properties wins
   size_t queue_bytes = size_t{64} << 20;  ///< fetched ahead, all partitions together
+  bool missing_topics_are_empty = false;  ///< a topic that is gone has no partitions
 };
 
 /// Reads topics of a Kafka cluster (semantics, section 5). Only committed transactions by default.
@@ -41,11 +42,12 @@ struct KafkaSourceOptions {
 /// ms while the fetches show no new end of the log; the partitions themselves are asked for once a
 /// second, and those that are gone are left out. A topic that the brokers no longer know is
 /// NotFound after 3 seconds of their saying so (after 2 in Open): a broker that starts knows no
-/// topic for a moment. Likewise an end before what was read is believed after 5 seconds; until then
-/// nothing is new. Read waits when brokers are away, and says Unavailable for each 10 seconds in
-/// which nothing came; reading goes on at the next call. Offsets that left the log, partitions that
-/// are gone and logs that end before the range are losses. The destructor takes less than 2
-/// seconds, brokers or not.
+/// topic for a moment. With `missing_topics_are_empty` it then has no partitions, until it is back,
+/// and only StartingOffsets says NotFound. Likewise an end before what was read is believed after 5
+/// seconds; until then nothing is new. Read waits when brokers are away, and says Unavailable for
+/// each 10 seconds in which nothing came; reading goes on at the next call. Offsets that left the
+/// log, partitions that are gone and logs that end before the range are losses. The destructor
+/// takes less than 2 seconds, brokers or not.
 class KafkaSource : public Source {
  public:
   /// InvalidArgument for options that are wrong; connects to nothing.

@@ -177,7 +177,8 @@ absl::Status NoColumn(const ServerTable& table, std::string_view what, const std
   const std::string nearest = NearestName(name, names);
   return absl::InvalidArgumentError(
       fmt::format("MySQL's table {} has no {} '{}'{}", table.display_name, what, name,
-                  nearest.empty() ? "" : fmt::format("; did you mean '{}'?", nearest)));
+                  nearest.empty() ? "; add it, or name another table"
+                                  : fmt::format("; did you mean '{}'?", nearest)));
 }
 
 absl::StatusOr<MySqlPolledColumn> MatchColumn(const ServerTable& table, const Field& field) {

@@ -19,7 +19,7 @@ namespace tidemark {
 /// itself, after a higher one was read, is lost. Times are read in UTC; a DATETIME has the zone
 /// that its field says.
 struct MySqlSourceOptions {
-  MySqlAddress server;
+  DatabaseAddress server;
   MySqlTimeouts timeouts;
   PollingOptions polling;
 };

@@ -5,12 +5,17 @@
 #include <charconv>
 #include <limits>
 #include <optional>
+#include <set>
 #include <utility>
+
+#include "tidemark/operators/rows/text.h"
 
 namespace tidemark {
 namespace {
 
 constexpr std::string_view kForm = R"({"topic":{"0":23,"1":42}})";
+// Of a wrong text in its message.
+constexpr size_t kShown = 200;
 
 void AppendQuoted(std::string_view text, std::string& out) {
   out += '"';
@@ -37,24 +42,31 @@ class OffsetsParser {
     if (!read || !AtEnd()) {
       return absl::InvalidArgumentError(
           fmt::format("offsets: {} at character {} of '{}'; the form is {}", error_, error_at_ + 1,
-                      text_, kForm));
+                      Excerpt(text_, kShown), kForm));
     }
     return std::move(offsets_);
   }
 
  private:
   bool ParsePartitions(const std::string& topic) {
+    if (topic.empty()) return Fail("a topic without a name");
+    if (!topics_.insert(topic).second) {
+      return Fail(fmt::format("topic {} is named twice", Excerpt(topic)));
+    }
     return ParseObject([this, &topic](const std::string& name) {
       int32_t partition = 0;
       const char* const end = name.data() + name.size();
       const auto [rest, code] = std::from_chars(name.data(), end, partition);
-      if (code != std::errc() || rest != end || partition < 0) {
-        return Fail(fmt::format("'{}' is not a partition's number", name));
+      // One way to write a number: no zeros before it, no sign.
+      if (code != std::errc() || rest != end || partition < 0 ||
+          fmt::to_string(partition) != name) {
+        return Fail(fmt::format("'{}' is not a partition's number", Excerpt(name)));
       }
       const std::optional<int64_t> offset = ParseOffset();
       if (!offset.has_value()) return false;
       if (!offsets_.emplace(TopicPartition{topic, partition}, *offset).second) {
-        return Fail(fmt::format("partition {} of topic {} is named twice", partition, topic));
+        return Fail(
+            fmt::format("partition {} of topic {} is named twice", partition, Excerpt(topic)));
       }
       return true;
     });
@@ -77,13 +89,15 @@ class OffsetsParser {
     while (at_ < text_.size() && text_[at_] != '"') {
       if (text_[at_] == '\\') {
         if (!ParseEscape(out)) return false;
+      } else if (static_cast<unsigned char>(text_[at_]) < 0x20) {
+        return Fail("a control character in a name");
       } else {
         out += text_[at_++];
       }
     }
     if (at_ == text_.size()) return Fail("a name that does not end");
     ++at_;
-    return true;
+    return IsValidUtf8(out) || Fail("a name that is not UTF-8");
   }
 
   bool ParseEscape(std::string& out) {
@@ -108,7 +122,8 @@ class OffsetsParser {
     int64_t offset = 0;
     const char* const begin = text_.data() + at_;
     const auto [rest, code] = std::from_chars(begin, text_.data() + text_.size(), offset);
-    if (code != std::errc() || offset < kEarliestOffset) {
+    if (code != std::errc() || offset < kEarliestOffset ||
+        fmt::to_string(offset) != std::string_view(begin, static_cast<size_t>(rest - begin))) {
       Fail("no offset (a whole number, -1 for latest, -2 for earliest)");
       return std::nullopt;
     }
@@ -148,6 +163,7 @@ class OffsetsParser {
   const std::string_view text_;
   size_t at_ = 0;
   Offsets offsets_;
+  std::set<std::string> topics_;
   std::string error_;
   size_t error_at_ = 0;
 };
@@ -183,7 +199,7 @@ absl::StatusOr<StartingPosition> ParseStartingOffsets(std::string_view text) {
   if (first == std::string_view::npos || text[first] != '{') {
     return absl::InvalidArgumentError(fmt::format(
         "starting offsets '{}': write earliest, latest or offsets as {} (-1 latest, -2 earliest)",
-        text, kForm));
+        Excerpt(text, kShown), kForm));
   }
   absl::StatusOr<Offsets> offsets = OffsetsFromJson(text);
   if (!offsets.ok()) {
@@ -192,8 +208,8 @@ absl::StatusOr<StartingPosition> ParseStartingOffsets(std::string_view text) {
         std::string_view(offsets.status().message().data(), offsets.status().message().size())));
   }
   if (offsets->empty()) {
-    return absl::InvalidArgumentError(
-        fmt::format("starting offsets '{}' name no partition; the form is {}", text, kForm));
+    return absl::InvalidArgumentError(fmt::format(
+        "starting offsets '{}' name no partition; the form is {}", Excerpt(text, kShown), kForm));
   }
   return StartingPosition{.offsets = *std::move(offsets)};
 }

@@ -48,7 +48,8 @@ struct PollingOptions {
   absl::Duration poll_interval = absl::Seconds(1);
   /// Timestamp modes: a row is found if its transaction commits at most this long after the row's
   /// timestamp. The keys of all rows in this stretch of time are kept in memory and in the
-  /// checkpoint (about 40 and 4 bytes a row), and the stretch is read again with each poll.
+  /// checkpoint (3 to 5 bytes a row, about 10 if no single integer is the key), and the stretch is
+  /// read again with each pass over the table.
   absl::Duration look_back = absl::Minutes(10);
   /// Mode kId: how long an id may take from being drawn to being in the table (MySQL); how long one
   /// poll waits for transactions under way (PostgreSQL).
@@ -65,7 +66,7 @@ struct PollingStart {
   std::string topic;  ///< the stream's name
   Schema schema;      ///< the decoded columns
   std::optional<Offsets> committed;
-  std::string state;          ///< Source::StateAt
+  SourceState state;          ///< Source::StateAfter
   std::string saved_records;  ///< Source::SaveRecords
 };
 

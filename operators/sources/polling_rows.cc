@@ -7,7 +7,8 @@ namespace tidemark {
 namespace {
 
 // The first byte of what goes into the checkpoint.
-constexpr char kCursorVersion = 1;
+constexpr char kOldCursorVersion = 1;
+constexpr char kCursorVersion = 2;
 constexpr char kPollsVersion = 1;
 constexpr size_t kMaxVarintBytes = 10;
 
@@ -37,6 +38,14 @@ void PutPosition(const RowPosition& position, const RowPosition& before, std::st
                                         static_cast<uint64_t>(before.value))),
             bytes);
   PutVarint(Zigzag(static_cast<int64_t>(position.key - before.key)), bytes);
+}
+
+std::string BigEndian(uint64_t value) {
+  std::string bytes(sizeof(value), 0);
+  for (size_t i = 0; i < sizeof(value); ++i) {
+    bytes[i] = static_cast<char>(value >> (8 * (sizeof(value) - 1 - i)));
+  }
+  return bytes;
 }
 
 class Parser {
@@ -156,12 +165,6 @@ std::string EncodeCursor(const PollingCursor& cursor) {
   PutOptional(cursor.last, &bytes);
   PutOptional(cursor.look_back_from, &bytes);
   PutOptional(cursor.highest, &bytes);
-  PutVarint(cursor.seen.size(), &bytes);
-  RowPosition before;
-  for (const RowPosition& position : cursor.seen) {
-    PutPosition(position, before, &bytes);
-    before = position;
-  }
   return bytes;
 }
 
@@ -169,20 +172,62 @@ std::optional<PollingCursor> DecodeCursor(std::string_view bytes) {
   Parser parser(bytes);
   PollingCursor cursor;
   char version = 0;
-  size_t count = 0;
   if (!parser.Byte(&version) || version != kCursorVersion || !parser.Signed(&cursor.offset) ||
       !parser.Optional(&cursor.last) || !parser.Optional(&cursor.look_back_from) ||
-      !parser.Optional(&cursor.highest) || !parser.Count(2, &count)) {
+      !parser.Optional(&cursor.highest) || !parser.at_end()) {
     return std::nullopt;
   }
-  RowPosition position;
-  cursor.seen.reserve(count);
-  for (size_t i = 0; i < count; ++i) {
-    if (!parser.Position(&position)) return std::nullopt;
-    cursor.seen.push_back(position);
-  }
-  if (!parser.at_end()) return std::nullopt;
   return cursor;
+}
+
+bool IsOldCursor(std::string_view bytes) { return !bytes.empty() && bytes[0] == kOldCursorVersion; }
+
+std::string EncodePositions(const RowPosition* begin, const RowPosition* end) {
+  std::string bytes;
+  PutVarint(static_cast<uint64_t>(end - begin), &bytes);
+  RowPosition before;
+  for (const RowPosition* position = begin; position != end; ++position) {
+    // The first may be anywhere; from then on time does not go back.
+    PutVarint(static_cast<uint64_t>(position->value) - static_cast<uint64_t>(before.value), &bytes);
+    PutSigned(static_cast<int64_t>(position->key - before.key), &bytes);
+    before = *position;
+  }
+  return bytes;
+}
+
+bool DecodePositions(std::string_view bytes, std::vector<RowPosition>* positions) {
+  positions->clear();
+  Parser parser(bytes);
+  size_t count = 0;
+  if (!parser.Count(2, &count)) return false;
+  positions->reserve(count);
+  RowPosition position;
+  for (size_t i = 0; i < count; ++i) {
+    uint64_t time = 0;
+    int64_t key = 0;
+    if (!parser.Varint(&time) || !parser.Signed(&key)) return false;
+    position.value = static_cast<int64_t>(static_cast<uint64_t>(position.value) + time);
+    position.key += static_cast<uint64_t>(key);
+    positions->push_back(position);
+  }
+  return parser.at_end();
+}
+
+std::string SeenBlockTime(int64_t time) {
+  return BigEndian(static_cast<uint64_t>(time) ^ (uint64_t{1} << 63));
+}
+
+std::pair<std::string, std::string> EncodeSeenBlock(int64_t first_offset,
+                                                    const std::vector<RowPosition>& positions) {
+  return {SeenBlockTime(positions.back().value) + BigEndian(static_cast<uint64_t>(first_offset)),
+          EncodePositions(positions.data(), positions.data() + positions.size())};
+}
+
+bool DecodeSeenBlock(std::string_view key, std::string_view value,
+                     std::vector<RowPosition>* positions) {
+  return DecodePositions(value, positions) && !positions->empty() &&
+         std::is_sorted(positions->begin(), positions->end()) &&
+         key.starts_with(SeenBlockTime(positions->back().value));
 }
 
 std::string EncodePolls(const std::vector<std::shared_ptr<const PolledRows>>& polls, int64_t start,

@@ -11,29 +11,25 @@
 #include <utility>
 #include <vector>
 
-#include "absl/container/flat_hash_set.h"
 #include "tidemark/operators/rows/raw_records.h"
 
 namespace tidemark {
 
 /// Where a row stands in its table's order: its id (`key` is then the same), or its timestamp in
-/// microseconds and what tells it from others of that time (the id, or a hash of the key).
+/// microseconds and what tells it from others of that time: the id, or a hash of the key, which two
+/// of the n rows of one microsecond share with a chance of n^2 / 2^65 (1 in 37 million for a
+/// million rows).
 struct RowPosition {
   int64_t value = 0;
   uint64_t key = 0;
 
   friend auto operator<=>(const RowPosition&, const RowPosition&) = default;
-  template <typename H>
-  friend H AbslHashValue(H h, const RowPosition& position) {
-    return H::combine(std::move(h), position.value, position.key);
-  }
 };
 /// Adds a part of a key to the bytes whose hash is RowPosition::key.
 inline void AppendKeyPart(std::string_view part, std::string* key) {
   const auto size = static_cast<uint32_t>(part.size());
   key->append(reinterpret_cast<const char*>(&size), sizeof(size)).append(part);
 }
-using SeenRows = absl::flat_hash_set<RowPosition>;
 
 /// The rows of one poll: encoded (formats/row_format.h), with their positions. Filled by one
 /// thread, then read-only.
@@ -53,28 +49,43 @@ struct PolledRows {
   }
 };
 
-/// How far a table has been read: all that goes into the checkpoint. By timestamp a table is read
-/// in passes, each in the order of time from `look_back_from` of the pass before up to the end.
+/// How far a table has been read. By timestamp a table is read in passes, each in the order of time
+/// from `look_back_from` of the pass before up to the end.
 struct PollingCursor {
   int64_t offset = 0;                     ///< rows delivered since the query began
   std::optional<int64_t> last;            ///< the last row's id, or timestamp: its pass is there
   std::optional<int64_t> look_back_from;  ///< where the next pass begins
   std::optional<int64_t> highest;         ///< of all ids or timestamps delivered: for people
-  /// Timestamp modes: the rows delivered from min(last, look_back_from) on, sorted.
-  std::vector<RowPosition> seen;
 
-  /// Where `seen` begins.
+  /// Timestamp modes: the rows delivered from here on may be read again, so they are remembered. It
+  /// never moves back.
   int64_t seen_from() const {
     const int64_t reached = last.value_or(INT64_MIN);
     return std::min(reached, look_back_from.value_or(reached));
   }
-  /// Goes on by the first `count` of `rows`, which begin at `offset`; `seen` is left alone.
+  /// Goes on by the first `count` of `rows`, which begin at `offset`.
   void Advance(const PolledRows& rows, size_t count);
 };
 
 /// Bytes for the checkpoint and back; nothing if they are none of ours.
 std::string EncodeCursor(const PollingCursor& cursor);
 std::optional<PollingCursor> DecodeCursor(std::string_view bytes);
+/// A cursor of a layout that was given up: with the keys of the look-back in it.
+bool IsOldCursor(std::string_view bytes);
+
+/// Sorted positions as differences: ids that follow each other within 64 us take 2 bytes, hashes
+/// about 10. Decode replaces `positions`; false if the bytes are none of ours.
+std::string EncodePositions(const RowPosition* begin, const RowPosition* end);
+bool DecodePositions(std::string_view bytes, std::vector<RowPosition>* positions);
+
+/// The checkpoint's row with the positions (sorted, at least one) that one batch adds to those
+/// remembered; `first_offset` is the batch's. Its key begins with SeenBlockTime of the highest.
+std::pair<std::string, std::string> EncodeSeenBlock(int64_t first_offset,
+                                                    const std::vector<RowPosition>& positions);
+bool DecodeSeenBlock(std::string_view key, std::string_view value,
+                     std::vector<RowPosition>* positions);
+/// Ordered as the times are.
+std::string SeenBlockTime(int64_t time);
 
 /// The rows with the offsets [start, end) of `polls` (consecutive, covering them), and back.
 std::string EncodePolls(const std::vector<std::shared_ptr<const PolledRows>>& polls, int64_t start,

@@ -72,10 +72,16 @@ PollingSource::PollingSource(std::unique_ptr<PollingTable> table, PollingOptions
     : table_(std::move(table)), options_(std::move(options)), partition_{std::move(topic), 0} {}
 
 absl::Status PollingSource::Restore(const PollingStart& start) {
-  if (!start.state.empty()) {
-    std::optional<PollingCursor> cursor = DecodeCursor(start.state);
+  if (IsOldCursor(start.state.head)) {
+    return absl::FailedPreconditionError(fmt::format(
+        "the checkpoint's cursor of table {} was written by an older Tidemark and cannot be read "
+        "any more; go on with that version, or begin with a new checkpoint folder",
+        partition_.topic));
+  }
+  if (!start.state.head.empty()) {
+    const std::optional<PollingCursor> cursor = DecodeCursor(start.state.head);
     if (!cursor.has_value()) return Damaged(partition_.topic);
-    committed_ = *std::move(cursor);
+    committed_ = *cursor;
   }
   int64_t offset = 0;
   if (start.committed.has_value()) {
@@ -88,9 +94,13 @@ absl::Status PollingSource::Restore(const PollingStart& start) {
                     "belong together; go back to a snapshot",
                     offset, partition_.topic, committed_.offset));
   }
-  seen_.insert(committed_.seen.begin(), committed_.seen.end());
-  committed_.seen.clear();
-  committed_.seen.shrink_to_fit();
+  const RowPosition seen_from{committed_.seen_from(), 0};
+  std::vector<RowPosition> block;
+  for (const auto& [key, value] : start.state.rows) {
+    if (!DecodeSeenBlock(key, value, &block)) return Damaged(partition_.topic);
+    block.erase(block.begin(), std::lower_bound(block.begin(), block.end(), seen_from));
+    seen_.Insert(std::move(block));
+  }
   if (!start.saved_records.empty()) {
     std::optional<Polls> polls = DecodePolls(start.saved_records);
     if (!polls.has_value()) return Damaged(partition_.topic);
@@ -98,14 +108,14 @@ absl::Status PollingSource::Restore(const PollingStart& start) {
     if (!polls_.empty() && polls_.front()->first_offset != offset) {
       return Damaged(partition_.topic);
     }
-    // The batch that was planned with them runs first.
-    skip_poll_ = !polls_.empty();
+    // The batch that was planned with them runs first; there may be more by now.
+    skip_poll_ = more_ = !polls_.empty();
   }
   const PollingCursor reached = CursorAt(polled_end());
   last_id_ = reached.last;
   if (options_.mode == PollingMode::kId || !reached.last.has_value()) return absl::OkStatus();
-  for (const auto& rows : polls_) seen_.insert(rows->positions.begin(), rows->positions.end());
-  in_pass_ = true;
+  for (const auto& rows : polls_) seen_.Insert(rows->positions);
+  in_pass_ = more_ = resumed_pass_ = true;
   place_.time = reached.last;
   look_back_from_ = reached.look_back_from;
   return absl::OkStatus();
@@ -165,7 +175,7 @@ absl::Status PollingSource::Poll() {
   rows->bytes.append(kRecordPadding, '\0');
   last_id_ = rows->positions.back().value;
   if (options_.mode != PollingMode::kId) {
-    seen_.insert(rows->positions.begin(), rows->positions.end());
+    seen_.Insert(rows->positions);
   }
   polls_.push_back(std::move(rows));
   return absl::OkStatus();
@@ -173,7 +183,8 @@ absl::Status PollingSource::Poll() {
 
 // A pass goes over the table in the order of time, in as many polls as it takes. A row that it does
 // not see commits after its beginning, so its timestamp is at most a look-back before that, and the
-// next pass, which begins there, finds it.
+// next pass, which begins there, finds it. That goes for one resumed after a restart as well, whose
+// beginning was in the life before.
 absl::StatusOr<bool> PollingSource::PollByTime(const PollingTable::Budget& budget,
                                                PolledRows* rows) {
   if (!in_pass_) {
@@ -195,7 +206,7 @@ absl::StatusOr<bool> PollingSource::PollByTime(const PollingTable::Budget& budge
   }
   place_ = std::move(place);
   in_pass_ = *more;
-  return *more;
+  return *more || std::exchange(resumed_pass_, false);
 }
 
 PollingCursor PollingSource::CursorAt(int64_t offset) const {
@@ -216,28 +227,39 @@ absl::StatusOr<std::string> PollingSource::SaveRecords(const std::vector<Planned
   return std::string();
 }
 
-std::string PollingSource::StateAt(const Offsets& offsets) const {
-  const auto found = offsets.find(partition_);
-  const int64_t offset = std::max(committed_.offset, found == offsets.end() ? 0 : found->second);
-  PollingCursor cursor = CursorAt(offset);
-  if (options_.mode == PollingMode::kId || !cursor.last.has_value()) return EncodeCursor(cursor);
-  std::vector<RowPosition> later;
+// The new keys as one block, whatever the number of those remembered; what has left the look-back
+// goes by time.
+SourceStateChange PollingSource::StateAfter(const std::vector<PlannedRange>& ranges) const {
+  int64_t start = committed_.offset;
+  int64_t end = start;
+  for (const PlannedRange& range : ranges) {
+    if (range.partition != partition_) continue;
+    start = range.start;
+    end = range.end;
+  }
+  const PollingCursor before = CursorAt(start);
+  const PollingCursor after = CursorAt(end);
+  SourceStateChange change;
+  change.head = EncodeCursor(after);
+  if (options_.mode == PollingMode::kId) return change;
+  const int64_t from = after.seen_from();
+  if (before.last.has_value() && before.seen_from() < from) {
+    change.remove_begin = SeenBlockTime(before.seen_from());
+    change.remove_end = SeenBlockTime(from);
+  }
+  std::vector<RowPosition> block;
   for (const auto& rows : polls_) {
-    const int64_t count = std::max<int64_t>(0, offset - rows->first_offset);
-    for (size_t i = static_cast<size_t>(count); i < rows->size(); ++i) {
-      later.push_back(rows->positions[i]);
+    for (int64_t offset = std::max(start, rows->first_offset);
+         offset < std::min(end, rows->end_offset()); ++offset) {
+      const RowPosition& position =
+          rows->positions[static_cast<size_t>(offset - rows->first_offset)];
+      if (position.value >= from) block.push_back(position);
     }
   }
-  std::sort(later.begin(), later.end());
-  std::vector<RowPosition> all;
-  const int64_t from = cursor.seen_from();
-  for (const RowPosition& position : seen_) {
-    if (position.value >= from) all.push_back(position);
-  }
-  std::sort(all.begin(), all.end());
-  std::set_difference(all.begin(), all.end(), later.begin(), later.end(),
-                      std::back_inserter(cursor.seen));
-  return EncodeCursor(cursor);
+  if (block.empty()) return change;
+  std::sort(block.begin(), block.end());
+  change.added.push_back(EncodeSeenBlock(start, block));
+  return change;
 }
 
 absl::Status PollingSource::StartRead(const std::vector<PlannedRange>& ranges) {
@@ -289,8 +311,7 @@ absl::Status PollingSource::Acknowledge(const Offsets& offsets) {
     committed_ = CursorAt(found->second);
     std::erase_if(polls_,
                   [this](const auto& rows) { return rows->end_offset() <= committed_.offset; });
-    const int64_t from = committed_.seen_from();
-    absl::erase_if(seen_, [from](const RowPosition& seen) { return seen.value < from; });
+    seen_.DropBefore(committed_.seen_from());
   }
   return WriteMirrors(committed_);
 }

@@ -17,6 +17,7 @@
 #include "tidemark/operators/sources/polling_options.h"
 #include "tidemark/operators/sources/polling_rows.h"
 #include "tidemark/operators/sources/polling_table.h"
+#include "tidemark/operators/sources/seen_rows.h"
 #include "tidemark/operators/sources/source.h"
 
 namespace tidemark {
@@ -41,7 +42,7 @@ class PollingSource : public Source {
       const std::map<TopicPartition, LastRecord>& last_records) override;
   absl::StatusOr<std::vector<AvailableRange>> Available() override;
   absl::StatusOr<std::string> SaveRecords(const std::vector<PlannedRange>& ranges) override;
-  std::string StateAt(const Offsets& offsets) const override;
+  SourceStateChange StateAfter(const std::vector<PlannedRange>& ranges) const override;
   absl::Status StartRead(const std::vector<PlannedRange>& ranges) override;
   absl::StatusOr<std::optional<RawRecords>> Read(absl::Duration timeout) override;
   void StopRead() override { next_ = end_ = 0; }
@@ -66,7 +67,7 @@ class PollingSource : public Source {
   const TopicPartition partition_;
   std::atomic<bool> cancelled_ = false;
 
-  // Acknowledged rows are in `committed_` (but for its `seen`), later ones in `polls_`.
+  // Acknowledged rows are in `committed_`, later ones in `polls_`.
   PollingCursor committed_;
   Polls polls_;
   std::optional<int64_t> last_id_;         // kId: the last row's
@@ -74,6 +75,7 @@ class PollingSource : public Source {
   PollingTable::TimePlace place_;          // where the pass goes on
   std::optional<int64_t> look_back_from_;  // where the next pass begins
   bool in_pass_ = false;
+  bool resumed_pass_ = false;  // it began before the restart
 
   bool more_ = false;     // the last poll left something
   size_t row_bytes_ = 0;  // its rows' average, 0: not known

@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "tidemark/operators/sources/polling_rows.h"
+#include "tidemark/operators/sources/seen_rows.h"
 
 namespace tidemark {
 

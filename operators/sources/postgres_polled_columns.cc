@@ -215,7 +215,8 @@ absl::StatusOr<const ServerColumn*> FindColumn(const ServerTable& table, std::st
     const std::string nearest = NearestName(name, names);
     return absl::InvalidArgumentError(
         fmt::format("PostgreSQL's table {} has no {} '{}'{}", table.name, what, name,
-                    nearest.empty() ? "" : fmt::format("; did you mean '{}'?", nearest)));
+                    nearest.empty() ? "; add it, or name another table"
+                                    : fmt::format("; did you mean '{}'?", nearest)));
   }
   if (!column->readable) {
     return absl::InvalidArgumentError(

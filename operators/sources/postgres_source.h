@@ -18,7 +18,7 @@ namespace tidemark {
 /// of its own, or chosen by the writer) may be lost. A `timestamp` without zone has the zone that
 /// its field says, else UTC.
 struct PostgresSourceOptions {
-  PostgresAddress server;
+  DatabaseAddress server;
   PostgresTimeouts timeouts;
   PollingOptions polling;
 };

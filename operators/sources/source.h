@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -60,6 +61,21 @@ struct DataLoss {
   std::string reason;  ///< `offsets aged out`, `topic re-created`, `partition gone`, ...
 };
 
+/// What a source that is not read by offsets alone (a table that is polled) must know to go on, as
+/// the checkpoint keeps it: a head that each batch replaces, and rows that stay as they are until
+/// they are removed, so that a batch writes what is new and not all there is.
+struct SourceState {
+  std::string head;                                       ///< empty: none yet
+  std::vector<std::pair<std::string, std::string>> rows;  ///< key and value, by key
+};
+/// What a batch makes of it: first rows of earlier batches go, then its own come.
+struct SourceStateChange {
+  std::string head;
+  std::string remove_begin;  ///< rows with keys in [remove_begin, remove_end) go
+  std::string remove_end;
+  std::vector<std::pair<std::string, std::string>> added;  ///< key and value
+};
+
 /// Where records come from. One thread at a time calls everything but Cancel, in this order:
 ///   Open; for a new query StartingOffsets, else CheckIdentity; then for ever Available, StartRead,
 ///   Read until it says the ranges are done (or StopRead), Acknowledge.
@@ -98,12 +114,13 @@ class Source {
     (void)ranges;
     return std::string();
   }
-  /// What such a source must know to go on after `offsets` (the table's cursor, the keys seen of
-  /// late): kept with the commit of the batch that ends there and given back at the next start
-  /// (SourceRequest::state). Empty: nothing.
-  virtual std::string StateAt(const Offsets& offsets) const {
-    (void)offsets;
-    return std::string();
+  /// How the batch of these ranges, which begin where the one before ended, changes what such a
+  /// source must know to go on (the table's cursor, the keys seen of late): kept with the commit of
+  /// that batch, and all of it given back at the next start (SourceRequest::state). Called when the
+  /// ranges have been read; may be called again, and says the same, until they are acknowledged.
+  virtual SourceStateChange StateAfter(const std::vector<PlannedRange>& ranges) const {
+    (void)ranges;
+    return {};
   }
 
   /// Begins to read the ranges, or again from any offset not yet acknowledged. Where they continue

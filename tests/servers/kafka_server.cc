@@ -12,6 +12,7 @@
 #include <random>
 #include <utility>
 
+#include "absl/time/clock.h"
 #include "tests/servers/free_port.h"
 
 namespace tidemark::testing {
@@ -346,6 +347,32 @@ absl::StatusOr<Handle> NewReader(std::string_view brokers, bool read_committed,
                     {"receive.message.max.bytes", std::to_string(2 * kMaxMessageBytes)}});
 }
 
+// A producer is told that its transaction is committed before the partitions are: a moment for
+// those under way. One that stays open holds the last stable offset back for good.
+absl::Status WaitForMarkers(std::string_view brokers, rd_kafka_t* reader, const std::string& topic,
+                            std::vector<KafkaOffsets>* ranges) {
+  constexpr absl::Duration kMoment = absl::Milliseconds(500);
+  constexpr absl::Duration kPoll = absl::Milliseconds(10);
+  const absl::StatusOr<Handle> uncommitted = NewReader(brokers, /*read_committed=*/false);
+  if (!uncommitted.ok()) return uncommitted.status();
+  const auto log = ListOffsets(uncommitted->get(), topic, static_cast<int32_t>(ranges->size()));
+  if (!log.ok()) return log.status();
+  const auto behind = [&] {
+    for (size_t i = 0; i < ranges->size(); ++i) {
+      if ((*ranges)[i].last_stable < (*log)[i].last_stable) return true;
+    }
+    return false;
+  };
+  const absl::Time until = absl::Now() + kMoment;
+  while (behind() && absl::Now() < until) {
+    absl::SleepFor(kPoll);
+    auto now = ListOffsets(reader, topic, static_cast<int32_t>(ranges->size()));
+    if (!now.ok()) return now.status();
+    *ranges = *std::move(now);
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<int32_t> ExistingPartitions(rd_kafka_t* handle, const std::string& topic) {
   const absl::StatusOr<int32_t> partitions = CountPartitions(handle, topic);
   if (partitions.ok() && *partitions == 0) {
@@ -551,6 +578,20 @@ absl::Status KafkaServer::Configure() {
       {"log.index.size.max.bytes", "1048576"},
       {"log.retention.hours", "-1"},  // records of any age stay until a test removes them
   };
+  if (options_.login) {
+    absl::StatusOr<int> login_port = FreePort();
+    while (login_port.ok() && (*login_port == *port || *login_port == *controller_port))
+      login_port = FreePort();
+    if (!login_port.ok()) return login_port.status();
+    login_brokers_ = fmt::format("127.0.0.1:{}", *login_port);
+    for (const char* list : {"listeners", "advertised.listeners"})
+      properties[list] += ",LOGIN://" + login_brokers_;
+    properties["listener.security.protocol.map"] += ",LOGIN:SASL_PLAINTEXT";
+    properties["listener.name.login.sasl.enabled.mechanisms"] = "PLAIN";
+    properties["listener.name.login.plain.sasl.jaas.config"] = fmt::format(
+        "org.apache.kafka.common.security.plain.PlainLoginModule required user_{}=\"{}\";",
+        options_.login->first, options_.login->second);
+  }
   for (const auto& [name, value] : options_.properties) properties.insert_or_assign(name, value);
   std::ofstream config(dir_.Path("server.properties"));
   for (const auto& [name, value] : properties) config << name << '=' << value << '\n';
@@ -769,9 +810,29 @@ absl::Status KafkaServer::ProduceTransaction(std::string_view topic, int32_t par
                                              const std::vector<KafkaRecord>& records, bool commit) {
   const absl::StatusOr<std::unique_ptr<KafkaTransaction>> transaction = BeginTransaction();
   if (!transaction.ok()) return transaction.status();
-  const absl::Status status = (*transaction)->Produce(topic, partition, records);
+  absl::Status status = (*transaction)->Produce(topic, partition, records);
   if (!status.ok()) return status;
-  return commit ? (*transaction)->Commit() : (*transaction)->Abort();
+  status = commit ? (*transaction)->Commit() : (*transaction)->Abort();
+  if (!status.ok()) return status;
+  // The coordinator answers first and writes the control record afterwards.
+  const absl::StatusOr<Handle> every = NewReader(brokers_, false);
+  const absl::StatusOr<Handle> committed = NewReader(brokers_, true);
+  if (!every.ok() || !committed.ok()) return every.ok() ? committed.status() : every.status();
+  const std::string name(topic);
+  const absl::Time deadline = absl::Now() + kCallTimeout;
+  while (true) {
+    const auto end = ListOffsets(every->get(), name, partition + 1);
+    const auto stable = ListOffsets(committed->get(), name, partition + 1);
+    if (!end.ok() || !stable.ok()) return end.ok() ? stable.status() : end.status();
+    if (stable->back().last_stable == end->back().last_stable) return absl::OkStatus();
+    if (absl::Now() >= deadline) {
+      return absl::DeadlineExceededError(fmt::format(
+          "the transaction in {} partition {} ended, and its records are not stable: another one "
+          "is open there",
+          name, partition));
+    }
+    absl::SleepFor(absl::Milliseconds(2));
+  }
 }
 
 absl::StatusOr<KafkaOffsets> KafkaServer::Offsets(std::string_view topic, int32_t partition) {
@@ -812,9 +873,12 @@ absl::StatusOr<std::vector<KafkaRecord>> KafkaServer::ReadTopic(std::string_view
   if (!handle.ok()) return handle.status();
   const absl::StatusOr<int32_t> partitions = ExistingPartitions(handle->get(), name);
   if (!partitions.ok()) return partitions.status();
-  const absl::StatusOr<std::vector<KafkaOffsets>> ranges =
-      ListOffsets(handle->get(), name, *partitions);
+  auto ranges = ListOffsets(handle->get(), name, *partitions);
   if (!ranges.ok()) return ranges.status();
+  if (read_committed) {
+    absl::Status settled = WaitForMarkers(brokers_, handle->get(), name, &*ranges);
+    if (!settled.ok()) return settled;
+  }
   return ReadRanges(handle->get(), name, *ranges);
 }
 

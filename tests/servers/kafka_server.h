@@ -42,6 +42,9 @@ struct KafkaServerOptions {
   /// "1000"}.
   std::map<std::string, std::string> properties = {};
   std::vector<std::string> jvm_args = {"-Xmx512m"};
+  /// Name and password that a second listener asks for (SASL_PLAINTEXT, PLAIN); this object itself
+  /// speaks over the first.
+  std::optional<std::pair<std::string, std::string>> login = std::nullopt;
 };
 
 /// A transaction that the test leaves open for as long as it likes. When the object goes without
@@ -87,6 +90,8 @@ class KafkaServer {
 
   /// "127.0.0.1:PORT", the same for the life of this object.
   const std::string& brokers() const { return brokers_; }
+  /// The same of the listener that wants a login, if there is one.
+  const std::string& login_brokers() const { return login_brokers_; }
   int port() const { return port_; }
   pid_t pid() const;
   /// What the broker has printed (warnings and errors).
@@ -121,7 +126,7 @@ class KafkaServer {
                            const std::function<int64_t(int64_t)>& timestamp_ms = nullptr);
   /// A transaction with these records, committed or aborted (then the records are in the log, and
   /// read_committed consumers do not see them). Either way it ends with a control record, which
-  /// takes an offset.
+  /// takes an offset. Not while another transaction is open in the partition.
   absl::Status ProduceTransaction(std::string_view topic, int32_t partition,
                                   const std::vector<KafkaRecord>& records, bool commit);
   absl::StatusOr<std::unique_ptr<KafkaTransaction>> BeginTransaction();
@@ -152,6 +157,7 @@ class KafkaServer {
   TempDir dir_;
   int port_ = 0;
   std::string brokers_;
+  std::string login_brokers_;
   std::unique_ptr<Process> process_;
   std::atomic<int64_t> transactions_{0};  // for unique transactional ids
 };

@@ -68,9 +68,11 @@ std::string RandomPassword() {
 }
 
 // Sizes of a small server; the same for making the data folder and for running on it.
-std::vector<std::string> CommonArgs(const std::string& data_dir) {
+// A server that starts deletes what others have of temporary tables in the same folder.
+std::vector<std::string> CommonArgs(const std::string& dir, const std::string& data_dir) {
   return {"--no-defaults",
           fmt::format("--datadir={}", data_dir),
+          fmt::format("--tmpdir={}", dir),
           "--innodb-log-file-size=32M",
           "--innodb-buffer-pool-size=64M",
           "--innodb-data-file-path=ibdata1:10M:autoextend",
@@ -103,7 +105,8 @@ absl::StatusOr<std::unique_ptr<MariaDbServer>> MariaDbServer::Start(MariaDbServe
 
 absl::Status MariaDbServer::Install() {
   std::vector<std::string> args = {"mariadb-install-db"};
-  for (std::string& arg : CommonArgs(dir_.Path("data"))) args.push_back(std::move(arg));
+  for (std::string& arg : CommonArgs(dir_.path(), dir_.Path("data")))
+    args.push_back(std::move(arg));
   // Durability begins with the server that runs on the folder, not with its making. Forced, because
   // it would else refuse a machine whose own name cannot be looked up.
   args.insert(args.end(), {"--force", "--auth-root-authentication-method=socket", "--skip-test-db",
@@ -136,14 +139,14 @@ absl::Status MariaDbServer::Launch() {
   // Debian keeps the server in sbin, which a normal user's PATH may lack.
   std::vector<std::string> args = {::access("/usr/sbin/mariadbd", X_OK) == 0 ? "/usr/sbin/mariadbd"
                                                                              : "mariadbd"};
-  for (std::string& arg : CommonArgs(dir_.Path("data"))) args.push_back(std::move(arg));
+  for (std::string& arg : CommonArgs(dir_.path(), dir_.Path("data")))
+    args.push_back(std::move(arg));
   args.insert(
       args.end(),
       {fmt::format("--port={}", port_), fmt::format("--bind-address={}", host_),
        // Relative to the data folder: a socket's path may have 107 characters only.
        "--socket=mariadb.sock", "--pid-file=mariadb.pid",
-       fmt::format("--init-file={}", dir_.Path("init.sql")),
-       fmt::format("--tmpdir={}", dir_.path()), "--skip-name-resolve",
+       fmt::format("--init-file={}", dir_.Path("init.sql")), "--skip-name-resolve",
        "--character-set-server=utf8mb4", "--max-allowed-packet=64M",
        fmt::format("--innodb-flush-log-at-trx-commit={}", options_.flush_log_at_trx_commit)});
   if (::geteuid() == 0) args.push_back("--user=root");

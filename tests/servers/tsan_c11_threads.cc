@@ -1,8 +1,8 @@
-// For thread-sanitizer builds only. librdkafka runs on C11 threads (threads.h), which
-// ThreadSanitizer does not intercept: a thread that it has not seen begin crashes in its allocator,
-// and locks that it has not seen taken look like races. These definitions come before libc's and do
-// the same by the pthread functions, which it does intercept. In glibc thrd_t is a pthread_t, and
-// mtx_t and cnd_t hold a pthread mutex and condition.
+// For thread-sanitizer builds only, into every program of ours. librdkafka runs on C11 threads
+// (threads.h), which ThreadSanitizer does not intercept: a thread that it has not seen begin
+// crashes in its allocator, and locks that it has not seen taken look like races. These definitions
+// come before libc's and do the same by the pthread functions, which it does intercept. In glibc
+// thrd_t is a pthread_t, and mtx_t and cnd_t hold a pthread mutex and condition.
 #include <errno.h>
 #include <pthread.h>
 #include <threads.h>

@@ -7,7 +7,7 @@
 #include <functional>
 #include <thread>
 
-#include "operators/clients/cutting_proxy.h"
+#include "tests/servers/cutting_proxy.h"
 #include "tests/servers/free_port.h"
 #include "tests/servers/mariadb_server.h"
 
@@ -34,7 +34,7 @@ class MySqlClientTest : public ::testing::Test {
     delete server_;
     server_ = nullptr;
   }
-  static MySqlAddress Address() {
+  static DatabaseAddress Address() {
     return {.host = server_->host(),
             .port = server_->port(),
             .user = server_->user(),
@@ -46,7 +46,8 @@ class MySqlClientTest : public ::testing::Test {
     EXPECT_TRUE(connection.ok()) << connection.status();
     return connection.ok() ? std::move(*connection) : nullptr;
   }
-  static absl::Status Refusal(const MySqlAddress& address, const MySqlTimeouts& timeouts = kShort) {
+  static absl::Status Refusal(const DatabaseAddress& address,
+                              const MySqlTimeouts& timeouts = kShort) {
     return MySqlConnection::Connect(address, timeouts, nullptr).status();
   }
 
@@ -76,7 +77,7 @@ TEST_F(MySqlClientTest, TheSessionIsStrictUtcAndUtf8) {
 }
 
 TEST_F(MySqlClientTest, LocalhostIsTcpWithThisPort) {
-  MySqlAddress address = Address();
+  DatabaseAddress address = Address();
   address.host = "localhost";
   EXPECT_TRUE(Refusal(address).ok());
   address.port = *testing::FreePort();
@@ -85,7 +86,7 @@ TEST_F(MySqlClientTest, LocalhostIsTcpWithThisPort) {
 }
 
 TEST_F(MySqlClientTest, AnAbsentServerIsUnavailable) {
-  MySqlAddress address = Address();
+  DatabaseAddress address = Address();
   address.port = *testing::FreePort();
   const absl::Status refusal = Refusal(address);
   EXPECT_TRUE(absl::IsUnavailable(refusal)) << refusal;
@@ -96,11 +97,17 @@ TEST_F(MySqlClientTest, AnAbsentServerIsUnavailable) {
 }
 
 TEST_F(MySqlClientTest, WhoMayNotIsInvalidArgumentWithAdvice) {
-  MySqlAddress address = Address();
-  address.password = "wrong";
+  DatabaseAddress address = Address();
+  address.password = "wr0ng";
+  address.password_place = "SEA_PASSWORD";
   absl::Status refusal = Refusal(address);
   EXPECT_TRUE(absl::IsInvalidArgument(refusal)) << refusal;
-  EXPECT_THAT(std::string(refusal.message()), HasSubstr("TIDEMARK_MYSQL_PASSWORD"));
+  EXPECT_THAT(std::string(refusal.message()),
+              AllOf(HasSubstr("check the user and the password in SEA_PASSWORD"),
+                    ::testing::Not(HasSubstr("wr0ng"))));
+  address.password = "";
+  EXPECT_THAT(std::string(Refusal(address).message()),
+              HasSubstr("no password was given; put it in SEA_PASSWORD"));
   address = Address();
   address.database = "elsewhere";
   refusal = Refusal(address);
@@ -257,7 +264,7 @@ TEST_F(MySqlClientTest, CancelEndsEveryWait) {
 
 TEST_F(MySqlClientTest, AnAnswerThatIsCutIsLost) {
   CuttingProxy proxy(server_->port());
-  MySqlAddress address = Address();
+  DatabaseAddress address = Address();
   address.port = proxy.port();
   auto connection = MySqlConnection::Connect(address, kShort, nullptr);
   ASSERT_TRUE(connection.ok()) << connection.status();

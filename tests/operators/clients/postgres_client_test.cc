@@ -29,7 +29,7 @@ class PostgresClientTest : public ::testing::Test {
     server_ = started->release();
   }
   static void TearDownTestSuite() { delete server_; }
-  static PostgresAddress Address() {
+  static DatabaseAddress Address() {
     return {server_->host(), server_->port(), server_->user(), server_->password(),
             server_->database()};
   }
@@ -39,7 +39,7 @@ class PostgresClientTest : public ::testing::Test {
     EXPECT_TRUE(connection.ok()) << connection.status();
     return *std::move(connection);
   }
-  static absl::Status Refusal(const PostgresAddress& address) {
+  static absl::Status Refusal(const DatabaseAddress& address) {
     return PostgresConnection::Connect(address, kShort, nullptr).status();
   }
 
@@ -107,14 +107,17 @@ TEST_F(PostgresClientTest, CopiesRowByRowAndMayStop) {
 }
 
 TEST_F(PostgresClientTest, SaysWhyItCannotConnect) {
-  PostgresAddress address = Address();
+  DatabaseAddress address = Address();
   address.password = "0penSesame";
+  address.password_place = "SEA_PASSWORD";
   EXPECT_THAT(Refusal(address).ToString(),
               AllOf(HasSubstr("INVALID_ARGUMENT"), HasSubstr("refuses user 'tidemark'"),
+                    HasSubstr("check the user and the password in SEA_PASSWORD"),
                     Not(HasSubstr("0penSesame"))));
   address.password = "";
   EXPECT_THAT(Refusal(address).ToString(),
-              AllOf(HasSubstr("INVALID_ARGUMENT"), HasSubstr("password")));
+              AllOf(HasSubstr("INVALID_ARGUMENT"),
+                    HasSubstr("no password was given; put it in SEA_PASSWORD")));
   address = Address();
   address.database = "nowhere";
   EXPECT_THAT(Refusal(address).ToString(),

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdio>
 #include <map>
@@ -98,8 +99,15 @@ TEST(AvroDecoderTest, ColumnsThatTheSchemaCannotFill) {
 
 // The value of column `v` that a record of the one field `v` of this type gives, or what is bad.
 std::string Value(const Schema& column, const std::string& type, const std::string& datum) {
-  const std::string text = DecodeText(
-      Raw(column, RecordSchema(fmt::format(R"({{"name":"v","type":{}}})", type))), {datum});
+  const FormatSpec spec =
+      Raw(column, RecordSchema(fmt::format(R"({{"name":"v","type":{}}})", type)));
+  const std::string text = DecodeText(spec, {datum});
+  // Beside others it is the same.
+  std::string texts;
+  for (int i = 0; i < 5; ++i) {
+    texts += text.starts_with("bad 0 ") ? fmt::format("bad {} {}", i, text.substr(6)) : text;
+  }
+  EXPECT_EQ(DecodeText(spec, std::vector<std::string>(5, datum)), texts);
   if (text.starts_with("bad 0 ")) return text.substr(6, text.size() - 7);
   return text.substr(1, text.size() - 3);
 }
@@ -403,7 +411,7 @@ TEST(AvroDecoderTest, DeclaredSizesAreNotBelieved) {
   const std::string nulls = std::string(1, '\0') + Long(INT64_MAX) + std::string(3, '\0');
   EXPECT_EQ(DecodeText(Raw(Schema().String("a"), schema), {nulls}), "[\"[]\"]\n");
   EXPECT_EQ(DecodeText(Raw(Schema().String("b").String("a"), schema), {nulls}),
-            "bad 0 too_large: field 'b': an array has more than 65536 items that take no bytes\n");
+            "bad 0 too_large: field 'b': an array has more than 1024 items that take no bytes\n");
   EXPECT_EQ(DecodeText(Raw(Schema().String("b"), schema),
                        {std::string(1, '\0') + Long(3) + std::string(3, '\0')}),
             "[\"[null,null,null]\"]\n");
@@ -478,6 +486,137 @@ TEST(AvroDecoderTest, TombstonesAndHiddenColumns) {
 }
 
 class CountingOwner : public RecordOwner {};
+
+// A type of a field, a column for it, and its values.
+struct FieldOfBlock {
+  const char* type;
+  void (*add_column)(const std::string& name, Schema* columns);
+  std::string (*draw)(std::mt19937_64* random);
+};
+
+int64_t DrawLong(std::mt19937_64* random) {
+  return static_cast<int64_t>((*random)()) >> ((*random)() % 64);
+}
+std::string DrawInt(std::mt19937_64* random) {
+  return Long(static_cast<int64_t>((*random)()) >> (32 + (*random)() % 32));
+}
+// Of few or many bytes, ASCII or not; now and then no UTF-8.
+std::string DrawText(std::mt19937_64* random) {
+  std::string text((*random)() % ((*random)() % 8 == 0 ? 200 : 40), 'a');
+  if (!text.empty() && (*random)() % 4 == 0) text.replace((*random)() % text.size(), 1, "\u00e9");
+  if (!text.empty() && (*random)() % 200 == 0) text[(*random)() % text.size()] = '\xff';
+  return Text(text);
+}
+
+const FieldOfBlock kFieldsOfBlocks[] = {
+    {"\"boolean\"", [](auto& name, Schema* columns) { columns->Bool(name); },
+     [](auto* random) { return std::string(1, static_cast<char>((*random)() % 2)); }},
+    {"\"int\"", [](auto& name, Schema* columns) { columns->Int32(name); }, DrawInt},
+    {"\"int\"", [](auto& name, Schema* columns) { columns->Int64(name); }, DrawInt},
+    {"\"long\"", [](auto& name, Schema* columns) { columns->Int64(name); },
+     [](auto* random) { return Long(DrawLong(random)); }},
+    {"\"long\"", [](auto& name, Schema* columns) { columns->Int32(name); },
+     [](auto* random) { return Long(DrawLong(random) >> (20 + (*random)() % 44)); }},
+    {"\"long\"", [](auto& name, Schema* columns) { columns->Timestamp(name).EpochMillis(); },
+     [](auto* random) { return Long(DrawLong(random) >> 8); }},
+    {"\"long\"", [](auto& name, Schema* columns) { columns->Timestamp(name).EpochMicros(); },
+     [](auto* random) { return Long(DrawLong(random) >> 8); }},
+    {R"({"type":"long","logicalType":"timestamp-millis"})",
+     [](auto& name, Schema* columns) { columns->Timestamp(name); },
+     [](auto* random) { return Long(DrawLong(random) >> 8); }},
+    {R"({"type":"long","logicalType":"timestamp-micros"})",
+     [](auto& name, Schema* columns) { columns->Timestamp(name); },
+     [](auto* random) { return Long(DrawLong(random) >> 8); }},
+    {R"({"type":"int","logicalType":"date"})",
+     [](auto& name, Schema* columns) { columns->Date(name); },
+     [](auto* random) { return Long(static_cast<int64_t>((*random)() % 60'000) - 30'000); }},
+    {"\"float\"", [](auto& name, Schema* columns) { columns->Double(name); },
+     [](auto* random) { return AvroBytes().Float(static_cast<float>(DrawLong(random))).str(); }},
+    {"\"double\"", [](auto& name, Schema* columns) { columns->Double(name); },
+     [](auto* random) { return AvroBytes().Double(static_cast<double>(DrawLong(random))).str(); }},
+    {"\"string\"", [](auto& name, Schema* columns) { columns->String(name); }, DrawText},
+    {"\"bytes\"", [](auto& name, Schema* columns) { columns->Bytes(name); }, DrawText},
+    {R"({"type":"array","items":"int"})",
+     [](auto& name, Schema* columns) { columns->String(name); },
+     [](auto* random) { return Long(1) + DrawInt(random) + Long(0); }},
+};
+
+// A schema of some of them, many a union with null.
+struct RandomRecord {
+  std::string schema;
+  Schema columns;
+  std::vector<std::pair<const FieldOfBlock*, int>> fields;  // and null's branch, or none: -1
+
+  explicit RandomRecord(std::mt19937_64* random) {
+    std::string members;
+    columns.String("_corrupt_record");
+    for (uint64_t i = 0, n = 1 + (*random)() % 9; i < n; ++i) {
+      const std::string name = fmt::format("f{}", i);
+      const FieldOfBlock& field = kFieldsOfBlocks[(*random)() % std::size(kFieldsOfBlocks)];
+      const int null = static_cast<int>((*random)() % 4) - 1;
+      fields.emplace_back(&field, null < 2 ? null : -1);
+      const std::string type = fields.back().second == 0 ? fmt::format("[\"null\",{}]", field.type)
+                               : fields.back().second == 1
+                                   ? fmt::format("[{},\"null\"]", field.type)
+                                   : field.type;
+      members += fmt::format(R"({}{{"name":"{}","type":{}}})", i > 0 ? "," : "", name, type);
+      if ((*random)() % 3 != 0) field.add_column(name, &columns);
+    }
+    schema = RecordSchema(members);
+  }
+
+  std::string Draw(std::mt19937_64* random) const {
+    std::string datum;
+    for (const auto& [field, null] : fields) {
+      const bool is_null = null >= 0 && (*random)() % 3 == 0;
+      if (null >= 0) datum += Long(is_null ? null : 1 - null);
+      if (!is_null) datum += field->draw(random);
+    }
+    return datum;
+  }
+};
+
+// Records that lie padded are read side by side: one that is bad, or has another schema, or no
+// value, or no padding, must not change what the others give.
+TEST(AvroDecoderTest, RecordsSideBySideAreReadAsByThemselves) {
+  const uint64_t seed = std::random_device()();
+  std::printf("seed %llu\n", static_cast<unsigned long long>(seed));
+  std::mt19937_64 random(seed);
+  for (int round = 0; round < 400; ++round) {
+    const RandomRecord record(&random);
+    const FormatSpec spec = Framing(record.columns, {{1, record.schema}, {2, record.schema}});
+    const uint64_t oddness = std::array{0, 3, 30, 1000}[random() % 4];
+    const auto is_odd = [&] { return oddness != 0 && random() % oddness == 0; };
+    std::vector<std::string> values;
+    for (uint64_t n = random() % 400; n > 0; --n) {
+      std::string datum = record.Draw(&random);
+      if (is_odd()) datum.resize(random() % (datum.size() + 2), '\x80');
+      if (is_odd() && !datum.empty()) datum[random() % datum.size()] = static_cast<char>(random());
+      values.push_back(Framed(is_odd() ? 2 : 1, datum));
+      if (is_odd()) values.back().resize(random() % 8);
+    }
+    TestRecords alone(values, false);
+    TestRecords beside(values, true);
+    if (random() % 2 == 0) beside.records().owner = std::make_shared<CountingOwner>();
+    for (size_t i = 0; i < values.size(); ++i) {
+      if (is_odd()) beside.records().records[i].padded = false;
+      const bool has_value = !is_odd();
+      alone.records().records[i].has_value = has_value;
+      beside.records().records[i].has_value = has_value;
+    }
+    const auto decoder = MakeDecoder(spec);
+    ASSERT_TRUE(decoder.ok()) << decoder.status();
+    const bool keeps = random() % 2 == 0;
+    std::string texts[2];
+    for (bool is_beside : {false, true}) {
+      std::vector<BadRecord> bad;
+      const RowBatch batch =
+          (*decoder)->Decode((is_beside ? beside : alone).records(), keeps, &bad);
+      texts[is_beside] = Text(batch, bad);
+    }
+    ASSERT_EQ(texts[0], texts[1]) << record.schema;
+  }
+}
 
 TEST(AvroDecoderTest, TextStaysInTheRecordsOnlyIfTheyAreOwned) {
   const auto decoder =

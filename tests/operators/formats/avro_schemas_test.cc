@@ -88,7 +88,7 @@ TEST_F(AvroSchemasTest, ReadAvroSchemaFile) {
             fmt::format("INVALID_ARGUMENT: schema file {}: this is a folder", folder_));
   const std::string empty = Write("empty.avsc", "");
   EXPECT_EQ(read(empty), fmt::format("INVALID_ARGUMENT: schema file {}: this is no Avro schema: it "
-                                     "is empty",
+                                     "is empty; name the .avsc file of the records",
                                      empty));
   const std::string recursive =
       Write("r.avsc", R"({"type":"record","name":"r","fields":[{"name":"a","type":"r"}]})");

@@ -48,9 +48,9 @@ TEST(JsonPathsTest, FindsEachPathsValue) {
   ASSERT_FALSE(document.Parse(R"({ "z" : {"b":0} , "a":[7, {"x" : 5 } ], "b" : "text" })", false)
                    .has_value());
   paths.Locate(document, found);
-  EXPECT_EQ(document.Text(found[0]), "\"text\"");
-  EXPECT_EQ(document.Text(found[1]), "5");
-  EXPECT_EQ(document.Text(found[2]), R"([7, {"x" : 5 } ])");
+  EXPECT_EQ(document.Text(found[0]).text, "\"text\"");
+  EXPECT_EQ(document.Text(found[1]).text, "5");
+  EXPECT_EQ(document.Text(found[2]).text, R"([7, {"x" : 5 } ])");
   EXPECT_EQ(found[3].next, 0u);
   ASSERT_FALSE(document.Parse("{}", false).has_value());
   paths.Locate(document, found);
@@ -67,8 +67,8 @@ TEST(JsonPathsTest, ElementsOfArrays) {
   JsonValue found[8];
   ASSERT_FALSE(document.Parse(R"({"a":[0,1,2,3,4,5,6,7,8,9,10,11,[12]]})", false).has_value());
   paths.Locate(document, found);
-  EXPECT_EQ(document.Text(found[0]), "0");
-  EXPECT_EQ(document.Text(found[2]), "[12]");
+  EXPECT_EQ(document.Text(found[0]).text, "0");
+  EXPECT_EQ(document.Text(found[2]).text, "[12]");
   for (size_t i : {1, 3, 4, 5, 6}) EXPECT_EQ(found[i].next, 0u) << i;
 }
 

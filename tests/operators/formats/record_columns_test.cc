@@ -18,7 +18,7 @@ class HeaderOwner : public RecordOwner {
   RecordHeaders Headers(size_t index) const override {
     ++asked;
     if (index == 0) return {};
-    return {{"trace", "a\"b"}, {"bin\xFF", "\xFF"}};
+    return {{"trace", "a\"b"}, {"bin\xFF", "\xFF"}, {"none", std::nullopt}, {"empty", ""}};
   }
   mutable std::atomic<int> asked = 0;
 };
@@ -57,7 +57,8 @@ TEST(RecordColumnsTest, ComeFromTheRecord) {
   const std::string first = R"([1,"a2V5","orders",3,41,null,"{}"])";
   const std::string second = R"([null,null,"orders",3,43,"2025-01-02T10:15:22.123Z",)";
   const std::string headers =
-      "\"{\\\"trace\\\":\\\"a\\\\\\\"b\\\",\\\"bin\uFFFD\\\":\\\"\uFFFD\\\"}\"]";
+      "\"{\\\"trace\\\":\\\"a\\\\\\\"b\\\",\\\"bin\uFFFD\\\":\\\"\uFFFD\\\",\\\"none\\\":null,"
+      "\\\"empty\\\":\\\"\\\"}\"]";
   const std::string third = R"([2,"","orders",3,44,null,)";
   EXPECT_EQ(Text((*decoder)->Decode(raw, true, &bad), {}),
             first + "\n" + second + headers + "\n" + third + headers + "\n");

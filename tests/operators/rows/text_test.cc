@@ -441,6 +441,32 @@ TEST(Utf8Test, RefusesWhatIsNot) {
   }
 }
 
+TEST(ExcerptTest, IsShortAndInOneLine) {
+  EXPECT_EQ(Excerpt(""), "");
+  EXPECT_EQ(Excerpt("a\n\x7f\tb"), "a\\x0a\\x7f\\x09b");
+  EXPECT_EQ(Excerpt("\u00e9\u20ac", 2), "\u00e9\u20ac");
+  EXPECT_EQ(Excerpt("\u00e9\u20acx", 2), "\u00e9\u20ac...");
+  EXPECT_EQ(Excerpt("\u00e9\xff"), "\\xc3\\xa9\\xff");
+  EXPECT_EQ(Excerpt(std::string(65, 'x')), std::string(64, 'x') + "...");
+  EXPECT_EQ(Excerpt(std::string(1, '\0')), "\\x00");
+}
+
+TEST(DecimalTest, RoundsDown) {
+  const auto down = [](std::string_view text) {
+    return ParseDecimal(text, 38, 2, Rounding::kDown);
+  };
+  EXPECT_EQ(down("1.999999"), Int128{199});
+  EXPECT_EQ(down(std::string("1.99") + std::string(500, '0')), Int128{199});
+  EXPECT_EQ(down("-1.990"), Int128{-199});
+  EXPECT_EQ(down("-1.9901"), Int128{-200});
+  EXPECT_EQ(down("-1e-400"), Int128{-1});
+  EXPECT_EQ(down("-0e-400"), Int128{0});
+  EXPECT_EQ(down("1e-400"), Int128{0});
+  EXPECT_EQ(down("-0.00"), Int128{0});
+  EXPECT_EQ(ParseDecimal("-9.99", 1, 0, Rounding::kDown), std::nullopt);
+  EXPECT_EQ(ParseDecimal("9.99", 1, 0, Rounding::kDown), Int128{9});
+}
+
 TEST(FloorTest, NegativeNumerators) {
   EXPECT_EQ(FloorDiv(-1, 5), -1);
   EXPECT_EQ(FloorMod(-1, 5), 4);

@@ -26,7 +26,10 @@ class OwnerWithHeaders : public RecordOwner {
  public:
   RecordHeaders Headers(size_t index) const override {
     if (index != 1) return {};
-    return {{"trace", "abc"}, {"trace", std::string("\xFF\x00", 2)}, {"bad\xFF", ""}};
+    return {{"trace", "abc"},
+            {"trace", std::string("\xFF\x00", 2)},
+            {"bad\xFF", ""},
+            {"none", std::nullopt}};
   }
 };
 
@@ -105,7 +108,8 @@ TEST_F(FileDeadLettersTest, OneLineARecord) {
             "\"time\":\"2025-01-02T10:15:30Z\"}\n"
             "{\"topic\":\"users \\\"x\\\"\",\"partition\":3,\"offset\":42,\"timestamp\":null,"
             "\"key\":\"AGs=\",\"headers\":[{\"key\":\"trace\",\"value\":\"YWJj\"},"
-            "{\"key\":\"trace\",\"value\":\"/wA=\"},{\"key\":\"bad\uFFFD\",\"value\":\"\"}],"
+            "{\"key\":\"trace\",\"value\":\"/"
+            "wA=\"},{\"key\":\"bad\uFFFD\",\"value\":\"\"},{\"key\":\"none\",\"value\":null}],"
             "\"value\":\"//4=\",\"reason\":\"invalid_utf8\","
             "\"detail\":\"field 'a\\n': \uFFFDx\",\"time\":\"1970-01-01T00:00:00Z\"}\n");
 }

@@ -90,7 +90,7 @@ class JsonFilesSinkTest : public ::testing::Test {
 };
 
 TEST_F(JsonFilesSinkTest, WritesPartsAndAManifest) {
-  const std::unique_ptr<Sink> sink = Opened();
+  std::unique_ptr<Sink> sink = Opened();
   EXPECT_TRUE(sink->exactly_once());
   EXPECT_EQ(*sink->ReadMarker(), std::nullopt);
   const absl::StatusOr<SinkMarker> marker = Commit(sink.get(), Batch(12), 2);
@@ -121,6 +121,7 @@ TEST_F(JsonFilesSinkTest, WritesPartsAndAManifest) {
           "  ]\n"
           "}\n");
   EXPECT_EQ(*sink->ReadMarker(), *marker);
+  sink.reset();
   EXPECT_EQ(*Opened()->ReadMarker(), *marker) << "read back";
 }
 
@@ -153,12 +154,13 @@ TEST_F(JsonFilesSinkTest, ValuesByTypeAndNullsLeftOut) {
 }
 
 TEST_F(JsonFilesSinkTest, ABatchWithoutRowsHasAManifestOnly) {
-  const std::unique_ptr<Sink> sink = Opened();
+  std::unique_ptr<Sink> sink = Opened();
   ListStream rows({});
   ASSERT_TRUE(sink->Commit(Batch(0), rows).ok());
   const Files files = Snapshot();
   ASSERT_EQ(files.size(), 1u);
   EXPECT_THAT(files.at("_tidemark/00000.json"), HasSubstr("\"files\": []"));
+  sink.reset();
   EXPECT_EQ((*Opened()->ReadMarker())->batch_id, 0);
 }
 
@@ -187,15 +189,16 @@ TEST_F(JsonFilesSinkTest, LargeBatchesAreCutIntoParts) {
 }
 
 TEST_F(JsonFilesSinkTest, NumbersGrowPastFiveDigits) {
-  const std::unique_ptr<Sink> sink = Opened();
+  std::unique_ptr<Sink> sink = Opened();
   MustCommit(sink.get(), Batch(99'999), 1);
   MustCommit(sink.get(), Batch(100'000), 1);
   EXPECT_TRUE(Snapshot().contains("part-100000-000-0123abcd.json"));
+  sink.reset();
   EXPECT_EQ((*Opened()->ReadMarker())->batch_id, 100'000);
 }
 
 TEST_F(JsonFilesSinkTest, PartitionsAreFolders) {
-  const std::unique_ptr<Sink> sink = Opened({.partition_by = {"name"}});
+  std::unique_ptr<Sink> sink = Opened({.partition_by = {"name"}});
   SinkContext context = Context();
   ListStream rows({MakeBatch(context.schema, {{1, "a/b"}, {2, Null()}, {3, "a/b"}, {4, ""}})});
   ASSERT_TRUE(sink->Commit(Batch(0), rows).ok());
@@ -205,11 +208,15 @@ TEST_F(JsonFilesSinkTest, PartitionsAreFolders) {
   EXPECT_EQ(files.at("name=__HIVE_DEFAULT_PARTITION__/part-00000-001-0123abcd.json"),
             "{\"id\":2}\n");
   EXPECT_EQ(files.at("name=/part-00000-002-0123abcd.json"), "{\"id\":4}\n");
-  // What a kill has left is removed there too.
+  // What a kill has left is removed there too, with the next batch.
   const std::string left = "name=x/part-00001-000-0123abcd.json";
   WriteFile(left, "{}\n");
-  Opened({.partition_by = {"name"}});
-  EXPECT_TRUE(Snapshot() == files);
+  sink.reset();
+  ListStream none({});
+  ASSERT_TRUE(Opened({.partition_by = {"name"}})->Commit(Batch(1), none).ok());
+  Files after = Snapshot();
+  EXPECT_EQ(after.erase("_tidemark/00001.json"), 1u);
+  EXPECT_TRUE(after == files);
   EXPECT_FALSE(fs::exists(PathOf("name=x")));
 }
 
@@ -252,15 +259,31 @@ TEST_F(JsonFilesSinkTest, AKillBetweenAnyTwoStepsIsHealed) {
   }
 }
 
-TEST_F(JsonFilesSinkTest, LeftoversGoWhenTheFolderIsOpened) {
+// Not when the folder is opened: parts whose manifests were lost look the same.
+TEST_F(JsonFilesSinkTest, LeftoversGoWithTheNextBatch) {
   MustCommit(Opened().get(), Batch(0), 1);
-  const Files before = Snapshot();
+  Files before = Snapshot();
   WriteFile("part-00001-000-0123abcd.json", "{}\n");
   WriteFile("part-00007-012-0123abcd.json", "{}\n");
   WriteFile(".part-00000-000-0123abcd.json.tmp", "{");
   WriteFile(".part-00001-000-0123abcd.json.tmp", "{");
-  Opened();
+  const Files left = Snapshot();
+  const std::unique_ptr<Sink> sink = Opened();
+  EXPECT_EQ(Snapshot(), left);
+  ListStream none({});
+  ASSERT_TRUE(sink->Commit(Batch(1), none).ok());
+  before["_tidemark/00001.json"] = Snapshot()["_tidemark/00001.json"];
   EXPECT_EQ(Snapshot(), before);
+}
+
+TEST_F(JsonFilesSinkTest, TwoProcessesDoNotWriteOneFolder) {
+  std::unique_ptr<Sink> sink = Opened();
+  const absl::Status status = Make()->Open(Context());
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("by another process"));
+  EXPECT_TRUE(sink->Open(Context()).ok()) << "again, after what may pass";
+  sink.reset();
+  Opened();
 }
 
 TEST_F(JsonFilesSinkTest, FilesOfOthersAreLeftAlone) {
@@ -348,10 +371,11 @@ TEST_F(JsonFilesSinkTest, TheMarkerOfAStartIsKept) {
   const SinkMarker marker = {kQuery, Context().sink, 0, -1, 0, 0, 0};
   ASSERT_TRUE(Opened()->WriteMarker(marker).ok());
   EXPECT_TRUE(Snapshot().contains("_tidemark/-0001.json"));
-  const std::unique_ptr<Sink> sink = Opened();
+  std::unique_ptr<Sink> sink = Opened();
   EXPECT_EQ(*sink->ReadMarker(), marker);
   ASSERT_TRUE(sink->WriteMarker(marker).ok()) << "again";
   MustCommit(sink.get(), Batch(0), 1);
+  sink.reset();
   EXPECT_EQ((*Opened()->ReadMarker())->batch_id, 0);
 }
 
@@ -387,12 +411,13 @@ TEST_F(JsonFilesSinkTest, ALaterEpochTakesBackFromItsBatchOn) {
 }
 
 TEST_F(JsonFilesSinkTest, SuccessIsThereOnlyWhileTheQueryIsDone) {
-  const std::unique_ptr<Sink> sink = Opened();
+  std::unique_ptr<Sink> sink = Opened();
   MustCommit(sink.get(), Batch(0), 1);
   EXPECT_FALSE(Snapshot().contains("_SUCCESS"));
   ASSERT_TRUE(sink->Finish().ok());
   ASSERT_TRUE(sink->Finish().ok());
   EXPECT_EQ(Snapshot().at("_SUCCESS"), "");
+  sink.reset();
   Opened();
   EXPECT_FALSE(Snapshot().contains("_SUCCESS"));
 }
@@ -412,7 +437,7 @@ TEST_F(JsonFilesSinkTest, AFailedStreamLeavesNothingAndCanBeTriedAgain) {
 }
 
 TEST_F(JsonFilesSinkTest, AFailedManifestIsTakenBackBeforeTheNextTry) {
-  const std::unique_ptr<Sink> sink = Opened({.max_part_bytes = 60});
+  std::unique_ptr<Sink> sink = Opened({.max_part_bytes = 60});
   MustCommit(sink.get(), Batch(0), 1);
   fs::create_directories(PathOf("_tidemark/00001.json"));
   EXPECT_EQ(Commit(sink.get(), Batch(1), 5).status().code(), absl::StatusCode::kInvalidArgument);
@@ -422,6 +447,7 @@ TEST_F(JsonFilesSinkTest, AFailedManifestIsTakenBackBeforeTheNextTry) {
   WriteFile("_tidemark/00001.json", "names parts that are about to go");
   MustCommit(sink.get(), Batch(1), 2);
   EXPECT_FALSE(Snapshot().contains("part-00001-001-0123abcd.json"));
+  sink.reset();
   EXPECT_EQ((*Opened()->ReadMarker())->row_count, 2);
 }
 

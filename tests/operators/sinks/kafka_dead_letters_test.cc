@@ -28,7 +28,8 @@ double SecondsOf(const std::function<void()>& work) {
 class OneHeader : public RecordOwner {
  public:
   RecordHeaders Headers(size_t index) const override {
-    return index == 0 ? RecordHeaders{{"trace", "abc"}} : RecordHeaders{};
+    return index == 0 ? RecordHeaders{{"trace", "abc"}, {"none", std::nullopt}, {"empty", ""}}
+                      : RecordHeaders{};
   }
 };
 
@@ -103,6 +104,8 @@ TEST_F(KafkaDeadLettersTest, ALetterIsTheRecordAndWhatWasWrong) {
   EXPECT_EQ(letters[0].key, "k");
   EXPECT_EQ(letters[0].value, std::string("{\0bad", 5));
   EXPECT_EQ(HeaderOf(letters[0], "trace"), "abc");
+  EXPECT_EQ(HeaderOf(letters[0], "none"), "(null)");
+  EXPECT_EQ(HeaderOf(letters[0], "empty"), "");
   EXPECT_EQ(HeaderOf(letters[0], "tidemark.topic"), "in");
   EXPECT_EQ(HeaderOf(letters[0], "tidemark.partition"), "3");
   EXPECT_EQ(HeaderOf(letters[0], "tidemark.offset"), "41");
@@ -181,6 +184,25 @@ TEST_F(KafkaDeadLettersTest, AnUnknownTopicIsNotFound) {
   EXPECT_TRUE(absl::IsNotFound(writer->Flush())) << "until the next Begin";
   ASSERT_TRUE(writer->Begin(0, 1).ok());
   EXPECT_TRUE(writer->Flush().ok());
+}
+
+TEST_F(KafkaDeadLettersTest, TheTopicCanBeAskedForBefore) {
+  ASSERT_TRUE(server_->CreateTopic("asked-for", 1).ok());
+  KafkaDeadLettersOptions options{.brokers = server_->brokers(), .topic = "asked-for"};
+  EXPECT_TRUE(CheckDeadLetterTopic(options).ok());
+  options.topic = "nobody-made-this";
+  const absl::Status missing = CheckDeadLetterTopic(options);
+  EXPECT_TRUE(absl::IsNotFound(missing)) << missing;
+  EXPECT_THAT(std::string(missing.message()),
+              HasSubstr("has no topic nobody-made-this for dead letters: create it"));
+  options.topic = "no such name";
+  const absl::Status name = CheckDeadLetterTopic(options);
+  EXPECT_TRUE(absl::IsInvalidArgument(name)) << name;
+  EXPECT_THAT(std::string(name.message()), HasSubstr("'no such name' cannot be a topic's name"));
+  options.brokers = "127.0.0.1:1";
+  absl::Status nobody;
+  EXPECT_LT(SecondsOf([&] { nobody = CheckDeadLetterTopic(options); }), 8.0);
+  EXPECT_TRUE(absl::IsUnavailable(nobody)) << nobody;
 }
 
 TEST_F(KafkaDeadLettersTest, ALetterTooLargeForItsTopicIsTheUsersToSolve) {

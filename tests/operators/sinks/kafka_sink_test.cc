@@ -298,7 +298,7 @@ TEST_F(KafkaSinkTest, AMarkerThatWentWithItsTopic) {
   KafkaSink sink(Options());
   const absl::Status gone = sink.Open(context);
   EXPECT_TRUE(absl::IsNotFound(gone)) << gone;
-  EXPECT_THAT(Message(gone), HasSubstr("there is no topic " + topic_));
+  EXPECT_THAT(Message(gone), HasSubstr("has no topic " + topic_));
   CreateTopic();
   ASSERT_TRUE(sink.Open(context).ok());
   EXPECT_EQ(*sink.ReadMarker(), std::nullopt);
@@ -481,7 +481,7 @@ TEST_F(KafkaSinkTest, ATopicIsMadeOnlyIfAsked) {
   KafkaSink without(Options());
   const absl::Status status = without.Open(context);
   EXPECT_TRUE(absl::IsNotFound(status)) << status;
-  EXPECT_THAT(Message(status), AllOf(HasSubstr("there is no topic " + topic_),
+  EXPECT_THAT(Message(status), AllOf(HasSubstr("has no topic " + topic_),
                                      HasSubstr(server_->brokers()), HasSubstr("create")));
   EXPECT_TRUE(absl::IsNotFound(without.Open(context))) << "asking has not made it";
   KafkaSinkOptions options = Options();

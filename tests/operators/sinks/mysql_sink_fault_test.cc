@@ -10,8 +10,9 @@
 #include <random>
 #include <thread>
 
-#include "operators/clients/cutting_proxy.h"
+#include "absl/strings/match.h"
 #include "operators/sinks/mysql_fixture.h"
+#include "tests/servers/cutting_proxy.h"
 #include "tests/servers/free_port.h"
 
 namespace tidemark {
@@ -221,7 +222,9 @@ TEST_F(MySqlSinkFaultTest, AConnectionThatWasClosedMeanwhileIsMadeAgainAtOnce) {
   for (int batch = 0; batch < 3; ++batch) {
     for (const MariaDbRow& row :
          Query("SELECT id FROM information_schema.processlist WHERE user = 'tidemark'")) {
-      Exec("KILL " + *row[0]);
+      // One that was killed before may have been on its way out.
+      const absl::Status killed = server_->Exec("KILL " + *row[0]);
+      ASSERT_TRUE(killed.ok() || absl::StrContains(killed.message(), "error 1094")) << killed;
     }
     const auto marker = Commit(sink, Batch(batch), {MakeBatch(schema_, {{1, batch}})});
     EXPECT_TRUE(marker.ok()) << marker.status();
@@ -413,7 +416,10 @@ TEST_F(MySqlSinkFaultTest, ALargeBatchCostsLittleMoreThanTheClient) {
         "{} rows/s: sink with arrays {:.0f}, with text {:.0f}, plain client {:.0f}; sink/plain "
         "{:.2f}\n",
         round == 0 ? "new" : "existing", sink_rate, text_rate, plain_rate, sink_rate / plain_rate);
+// Neither the thread sanitizer nor a build without optimisation slows the client's library down.
+#if defined(__OPTIMIZE__) && !defined(__SANITIZE_THREAD__)
     EXPECT_GT(sink_rate, plain_rate / 4);
+#endif
   }
   EXPECT_EQ(Query("SELECT COUNT(*), SUM(n) FROM a"), Query("SELECT COUNT(*), SUM(n) FROM c"));
   EXPECT_EQ(Query("CHECKSUM TABLE a")[0][1], Query("CHECKSUM TABLE c")[0][1]);

@@ -151,7 +151,7 @@ TEST_F(KafkaSourceTest, GivesKeysValuesTimestampsHeadersAndTombstones) {
   EXPECT_EQ(chunk.records[0].key, "k");
   EXPECT_EQ(chunk.records[0].value, "v");
   EXPECT_EQ(chunk.records[0].timestamp_us, 1'234'000);
-  EXPECT_EQ(chunk.Headers(0), (RecordHeaders{{"a", "1"}, {"b", ""}}));
+  EXPECT_EQ(chunk.Headers(0), (RecordHeaders{{"a", "1"}, {"b", std::nullopt}}));
   EXPECT_TRUE(chunk.Headers(2).empty());
   EXPECT_TRUE(chunk.records[1].has_key);
   EXPECT_FALSE(chunk.records[1].has_value);
@@ -321,7 +321,10 @@ TEST_F(KafkaSourceTest, AnOpenTransactionIsNotAvailable) {
   absl::SleepFor(absl::Milliseconds(100));
   EXPECT_EQ(source->Available()->at(0).end, 2);
   ASSERT_TRUE((*transaction)->Commit().ok());
-  absl::SleepFor(absl::Milliseconds(100));
+  // The broker answers first and makes the records stable afterwards.
+  const absl::Time limit = absl::Now() + absl::Seconds(10);
+  while (source->Available()->at(0).end == 2 && absl::Now() < limit)
+    absl::SleepFor(absl::Milliseconds(10));
   EXPECT_EQ(source->Available()->at(0).end, 5);
   EXPECT_EQ(Collect(*source, {{{topic, 0}, 2, 5}}).offsets[0], Numbers(2, 4));
 }
@@ -486,6 +489,35 @@ TEST_F(KafkaSourceTest, ADeletedTopicIsNotFound) {
     absl::SleepFor(absl::Milliseconds(50));
   }
   EXPECT_TRUE(absl::IsNotFound(status)) << status;
+}
+
+TEST_F(KafkaSourceTest, ATopicThatMayBeMissingHasNoPartitionsUntilItIsBack) {
+  const std::string topic = NewTopic(2);
+  auto source = Opened(topic, {.missing_topics_are_empty = true});
+  EXPECT_EQ(source->Available()->size(), 2u);
+  ASSERT_TRUE(server_->DeleteTopic(topic).ok());
+  const auto partitions_become = [&](size_t count) {
+    const absl::Time deadline = absl::Now() + absl::Seconds(15);
+    while (absl::Now() < deadline) {
+      const auto available = source->Available();
+      if (available.ok() && available->size() == count) return true;
+      EXPECT_TRUE(available.ok() || absl::IsUnavailable(available.status())) << available.status();
+      absl::SleepFor(absl::Milliseconds(50));
+    }
+    return false;
+  };
+  EXPECT_TRUE(partitions_become(0));
+  const auto losses = source->CheckIdentity({{{topic, 1}, LastRecord{.offset = 3}}});
+  ASSERT_TRUE(losses.ok()) << losses.status();
+  ASSERT_EQ(losses->size(), 1u);
+  EXPECT_EQ(losses->front().partition.partition, 1);
+  // A query that begins now, and one that goes on.
+  auto later = Make(topic, {.missing_topics_are_empty = true});
+  ASSERT_TRUE(later.ok()) << later.status();
+  ASSERT_TRUE((*later)->Open().ok());
+  EXPECT_TRUE(absl::IsNotFound((*later)->StartingOffsets().status()));
+  ASSERT_TRUE(server_->CreateTopic(topic, 3).ok());
+  EXPECT_TRUE(partitions_become(3));
 }
 
 TEST_F(KafkaSourceTest, APlannedRangePastTheLogsEndIsCutAsALoss) {

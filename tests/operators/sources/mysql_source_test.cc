@@ -25,7 +25,7 @@ struct MariaDb {
   static absl::StatusOr<std::unique_ptr<Server>> Start() {
     return Server::Start({.flush_log_at_trx_commit = 2});
   }
-  static MySqlAddress Address(const Server& server, const std::string& password) {
+  static DatabaseAddress Address(const Server& server, const std::string& password) {
     return {server.host(), server.port(), server.user(), password, server.database()};
   }
   static absl::StatusOr<std::unique_ptr<Connection>> Connect(const Server& server,

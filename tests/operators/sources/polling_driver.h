@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -39,7 +41,8 @@ class PollingDriver {
     start.topic = "stream";
     start.schema = schema_;
     if (started_) start.committed = committed_;
-    start.state = state_;
+    start.state.head = head_;
+    start.state.rows.assign(state_rows_.begin(), state_rows_.end());
     start.saved_records = saved_;
     absl::StatusOr<std::unique_ptr<Source>> source = make_(start);
     if (!source.ok()) return source.status();
@@ -116,7 +119,15 @@ class PollingDriver {
   /// The batch is durable: its rows have arrived.
   void Commit(std::vector<Row> rows) {
     committed_[plan_->partition] = plan_->end;
-    state_ = source_->StateAt(committed_);
+    const SourceStateChange change = source_->StateAfter({*plan_});
+    head_ = change.head;
+    state_rows_.erase(state_rows_.lower_bound(change.remove_begin),
+                      state_rows_.lower_bound(std::max(change.remove_begin, change.remove_end)));
+    written_bytes_ = head_.size();
+    for (const auto& [key, value] : change.added) {
+      EXPECT_TRUE(state_rows_.emplace(key, value).second) << "a row that was there is replaced";
+      written_bytes_ += key.size() + value.size();
+    }
     plan_.reset();
     saved_.clear();
     for (Row& row : rows) arrived_.push_back(std::move(row));
@@ -157,9 +168,12 @@ class PollingDriver {
   }
   const std::vector<std::string>& bad() const { return bad_; }
   bool more() const { return more_; }
-  const std::string& state() const { return state_; }
+  const std::string& head() const { return head_; }
+  std::map<std::string, std::string>& state_rows() { return state_rows_; }
+  /// Of state, with the last commit.
+  size_t written_bytes() const { return written_bytes_; }
   const std::string& saved() const { return saved_; }
-  void set_state(std::string state) { state_ = std::move(state); }
+  void set_head(std::string head) { head_ = std::move(head); }
   void set_saved(std::string saved) { saved_ = std::move(saved); }
 
  private:
@@ -173,7 +187,9 @@ class PollingDriver {
   // The checkpoint.
   bool started_ = false;
   Offsets committed_;
-  std::string state_;
+  std::string head_;
+  std::map<std::string, std::string> state_rows_;
+  size_t written_bytes_ = 0;
   std::optional<PlannedRange> plan_;
   std::string saved_;
 };

@@ -3,11 +3,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
 #include <iterator>
+#include <map>
+#include <random>
 #include <utility>
 
 #include "operators/sources/polling_driver.h"
+#include "operators/sources/timed_table.h"
 #include "tests/servers/temp_dir.h"
 
 namespace tidemark {
@@ -107,13 +111,16 @@ TEST(PollingSourceTest, PollsNoOftenerThanAskedFor) {
 TEST(PollingSourceTest, RefusesACheckpointThatIsNotItsOwn) {
   PollingDriver driver = Driver(100, Options(10));
   ASSERT_TRUE(driver.RunBatch(5).ok());
-  const std::string state = driver.state();
+  const std::string head = driver.head();
   driver.Crash();
-  driver.set_state("damaged");
+  driver.set_head("damaged");
   EXPECT_TRUE(absl::IsDataLoss(driver.Start())) << driver.Start();
-  driver.set_state("");
+  driver.set_head("");
   EXPECT_THAT(driver.Start().ToString(), HasSubstr("do not belong together"));
-  driver.set_state(state);
+  driver.set_head("\x01" + head.substr(1));
+  EXPECT_TRUE(absl::IsFailedPrecondition(driver.Start())) << driver.Start();
+  EXPECT_THAT(driver.Start().ToString(), HasSubstr("written by an older Tidemark"));
+  driver.set_head(head);
   driver.set_saved("damaged");
   EXPECT_TRUE(absl::IsDataLoss(driver.Start())) << driver.Start();
   driver.set_saved("");
@@ -147,6 +154,173 @@ TEST(PollingSourceTest, AMirrorThatFailsIsReportedAndTheOtherIsWritten) {
   std::ifstream state(folder.Path("state.json"));
   EXPECT_EQ(std::string(std::istreambuf_iterator<char>(state), {}),
             "{\"source\":\"stream\",\"rows\":3,\"last_id\":2}\n");
+}
+
+// ---- What is remembered of a look-back
+
+constexpr int64_t kLookBackUs = 1'000'000;
+
+PollingDriver ByTime(std::shared_ptr<TimedTable::Content> rows, int64_t max_rows) {
+  PollingOptions options = Options(max_rows);
+  options.mode = PollingMode::kTimestampAndId;
+  options.look_back = absl::Microseconds(kLookBackUs);
+  return PollingDriver(Schema().Int64("id"), [=](const PollingStart& start) {
+    return PollingSource::Make(std::make_unique<TimedTable>(rows), options, start);
+  });
+}
+
+// Rows come with times of up to nearly a look-back ago, batches end anywhere, and the process dies
+// at any of their ends, or between plan and commit.
+TEST(PollingSourceTest, RowsOfTheLookBackArriveOnceWhateverDies) {
+  const unsigned seed = std::random_device()();
+  SCOPED_TRACE(seed);
+  std::mt19937 random(seed);
+  for (const unsigned crash_every : {1u, 2u, 7u}) {
+    const auto rows = std::make_shared<TimedTable::Content>();
+    PollingDriver driver = ByTime(rows, 40);
+    int64_t now = 0;
+    uint64_t id = 0;
+    for (int batch = 0; batch < 400; ++batch) {
+      now += static_cast<int64_t>(random() % 50'000);
+      for (size_t i = random() % 40; i > 0; --i) {
+        const auto ago =
+            static_cast<int64_t>(random() % (random() % 4 == 0 ? kLookBackUs - 1000 : 1000));
+        // Some of one time, which a batch's end may part.
+        rows->insert({std::max(now - ago, int64_t{0}) / 1000 * 1000, id++});
+      }
+      if (driver.source() == nullptr) {
+        ASSERT_TRUE(driver.Start().ok());
+      }
+      const auto planned = driver.Plan(1 + static_cast<int64_t>(random() % 60));
+      ASSERT_TRUE(planned.ok()) << planned.status();
+      if (!*planned) {
+        ASSERT_TRUE(driver.Acknowledge().ok());
+        continue;
+      }
+      if (random() % (2 * crash_every) == 0) {  // the plan runs again
+        driver.Crash();
+        ASSERT_TRUE(driver.Start().ok());
+        ASSERT_TRUE(driver.Plan().ok());
+      }
+      auto read = driver.ReadPlanned();
+      ASSERT_TRUE(read.ok()) << read.status();
+      driver.Commit(*std::move(read));
+      if (random() % 2 == 0) {
+        ASSERT_TRUE(driver.Acknowledge().ok());
+      }
+      if (random() % crash_every == 0) driver.Crash();
+    }
+    if (driver.source() != nullptr) {
+      ASSERT_TRUE(driver.Acknowledge().ok());
+    }
+    ASSERT_TRUE(driver.RunUntil(id).ok());
+    for (int i = 0; i < 10; ++i) ASSERT_TRUE(driver.RunBatch().ok());
+    std::vector<int64_t> ids = driver.ArrivedIds();
+    std::sort(ids.begin(), ids.end());
+    ASSERT_EQ(ids.size(), id);
+    EXPECT_EQ(std::adjacent_find(ids.begin(), ids.end()), ids.end()) << "a row came twice";
+  }
+}
+
+// A batch writes its own keys, however many are remembered, and what has left the look-back goes.
+TEST(PollingSourceTest, ABatchWritesItsOwnKeysAndOldOnesGo) {
+  const auto rows = std::make_shared<TimedTable::Content>();
+  PollingDriver driver = ByTime(rows, 1000);
+  size_t most_blocks = 0;
+  size_t arrived = 0;
+  for (int64_t batch = 0; batch < 300; ++batch) {
+    for (int64_t i = 0; i < 100; ++i) {
+      const int64_t id = batch * 100 + i;
+      rows->insert({id * 100, static_cast<uint64_t>(id)});  // a look-back is 100 batches long
+    }
+    arrived += 100;
+    ASSERT_TRUE(driver.RunUntil(arrived).ok());
+    EXPECT_LT(driver.written_bytes(), 100u * 4 + 60);
+    most_blocks = std::max(most_blocks, driver.state_rows().size());
+  }
+  EXPECT_GT(most_blocks, 90u);
+  EXPECT_LT(most_blocks, 110u);
+  driver.Crash();
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(driver.RunBatch().ok());
+  EXPECT_EQ(driver.arrived().size(), arrived);
+}
+
+// The first pass over an old table leaves nothing behind but the look-back's keys.
+TEST(PollingSourceTest, RowsBeforeTheLookBackAreNotKept) {
+  const auto rows = std::make_shared<TimedTable::Content>();
+  for (int64_t id = 0; id < 10'000; ++id) {
+    rows->insert({id * kLookBackUs / 100, static_cast<uint64_t>(id)});
+  }
+  PollingDriver driver = ByTime(rows, 500);
+  while (driver.arrived().size() < 9'000) {
+    ASSERT_TRUE(driver.RunBatch().ok());
+    EXPECT_LE(driver.state_rows().size(), 1u);
+    EXPECT_LT(driver.written_bytes(), 100u);
+    driver.Crash();
+  }
+  ASSERT_TRUE(driver.RunUntil(10'000).ok());
+  driver.Crash();
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(driver.RunBatch().ok());
+  EXPECT_EQ(driver.arrived().size(), 10'000u);
+}
+
+// A row exactly a look-back old is read once more, by the pass that begins with it.
+TEST(PollingSourceTest, ARowAtTheLookBacksEdgeIsRemembered) {
+  const auto rows = std::make_shared<TimedTable::Content>();
+  PollingDriver driver = ByTime(rows, 100);
+  for (const int64_t id : {0, 1, 2, 3}) {
+    rows->insert({id * kLookBackUs, static_cast<uint64_t>(id)});
+    ASSERT_TRUE(driver.RunUntil(static_cast<size_t>(id) + 1).ok());
+    driver.Crash();
+    for (int i = 0; i < 200; ++i) {
+      ASSERT_TRUE(driver.RunBatch().ok());
+      absl::SleepFor(absl::Microseconds(20));  // passes have a pause between them
+    }
+  }
+  EXPECT_THAT(driver.ArrivedIds(), ElementsAre(0, 1, 2, 3));
+}
+
+TEST(PollingSourceTest, WhatABatchMakesOfTheStateDependsOnItsRangeOnly) {
+  const auto rows = std::make_shared<TimedTable::Content>();
+  for (int64_t id = 0; id < 100; ++id) rows->insert({id * 10, static_cast<uint64_t>(id)});
+  PollingDriver driver = ByTime(rows, 30);
+  ASSERT_TRUE(driver.Start().ok());
+  ASSERT_TRUE(driver.source()->Available().ok());
+  const TopicPartition table{"stream", 0};
+  const auto text = [&](int64_t start, int64_t end) {
+    const SourceStateChange change = driver.source()->StateAfter({{table, start, end}});
+    std::string all = change.head + "|" + change.remove_begin + "|" + change.remove_end;
+    for (const auto& [key, value] : change.added) all += "|" + key + "|" + value;
+    return all;
+  };
+  const std::string first = text(0, 12);
+  const std::string second = text(12, 30);
+  ASSERT_TRUE(driver.source()->Available().ok());  // the next poll is there
+  EXPECT_EQ(text(0, 12), first);
+  EXPECT_EQ(text(12, 30), second);
+  ASSERT_TRUE(driver.source()->Acknowledge({{table, 12}}).ok());
+  EXPECT_EQ(text(12, 30), second);
+}
+
+TEST(PollingSourceTest, ADamagedBlockOfKeysIsNoticed) {
+  const auto rows = std::make_shared<TimedTable::Content>();
+  for (int64_t id = 0; id < 100; ++id) rows->insert({id * 10, static_cast<uint64_t>(id)});
+  PollingDriver driver = ByTime(rows, 100);
+  ASSERT_TRUE(driver.RunUntil(100).ok());
+  driver.Crash();
+  const std::map<std::string, std::string> good = driver.state_rows();
+  ASSERT_FALSE(good.empty());
+  const auto& [key, value] = *good.begin();
+  for (const auto& [bad_key, bad_value] :
+       {std::pair(key, value.substr(0, value.size() - 1)), std::pair(key, std::string()),
+        std::pair(key, value + "x"), std::pair(std::string("key"), value)}) {
+    driver.state_rows() = {{bad_key, bad_value}};
+    const absl::Status status = driver.Start();
+    EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+    EXPECT_THAT(status.ToString(), HasSubstr("go back to a snapshot"));
+  }
+  driver.state_rows() = good;
+  EXPECT_TRUE(driver.Start().ok());
 }
 
 }  // namespace

@@ -36,7 +36,7 @@ struct Postgres {
     if (!granted.ok()) return granted;
     return server;
   }
-  static PostgresAddress Address(const Server& server, const std::string& password) {
+  static DatabaseAddress Address(const Server& server, const std::string& password) {
     return {server.host(), server.port(), server.user(), password, server.database()};
   }
   static absl::StatusOr<std::unique_ptr<Connection>> Connect(const Server& server,

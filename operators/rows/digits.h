@@ -1,5 +1,5 @@
-#ifndef TIDEMARK_OPERATORS_FORMATS_JSON_DIGITS_H_
-#define TIDEMARK_OPERATORS_FORMATS_JSON_DIGITS_H_
+#ifndef TIDEMARK_OPERATORS_ROWS_DIGITS_H_
+#define TIDEMARK_OPERATORS_ROWS_DIGITS_H_
 
 #include <bit>
 #include <cstddef>
@@ -40,4 +40,4 @@ inline uint64_t DigitsValue(uint64_t word) {
 
 }  // namespace tidemark
 
-#endif  // TIDEMARK_OPERATORS_FORMATS_JSON_DIGITS_H_
+#endif  // TIDEMARK_OPERATORS_ROWS_DIGITS_H_

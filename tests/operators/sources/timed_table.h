@@ -1,0 +1,62 @@
+#ifndef TIDEMARK_TESTS_OPERATORS_SOURCES_TIMED_TABLE_H_
+#define TIDEMARK_TESTS_OPERATORS_SOURCES_TIMED_TABLE_H_
+
+#include <charconv>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "tidemark/operators/formats/row_format.h"
+#include "tidemark/operators/sources/polling_table.h"
+
+namespace tidemark {
+
+/// A table (id BIGINT, with a time) in memory that is polled by time. `rows`, by (time, id), is the
+/// test's to add to, and outlives the sources.
+class TimedTable : public PollingTable {
+ public:
+  using Content = std::set<RowPosition>;
+  explicit TimedTable(std::shared_ptr<const Content> rows) : rows_(std::move(rows)) {}
+
+  std::string description() const override { return "Timed"; }
+  absl::Status Open() override { return absl::OkStatus(); }
+  absl::StatusOr<bool> PollIds(std::optional<int64_t>, const Budget&, PolledRows*) override {
+    return absl::InternalError("by time only");
+  }
+  absl::StatusOr<std::optional<int64_t>> LatestTime() override {
+    if (rows_->empty()) return std::optional<int64_t>();
+    return std::optional<int64_t>(rows_->rbegin()->value);
+  }
+  absl::StatusOr<bool> PollTimes(const SeenRows& seen, const Budget& budget, TimePlace* place,
+                                 PolledRows* rows) override {
+    auto next = rows_->begin();
+    if (place->time.has_value()) next = rows_->lower_bound({*place->time, 0});
+    if (!place->key.empty()) {
+      uint64_t key = 0;
+      std::from_chars(place->key[0].data(), place->key[0].data() + place->key[0].size(), key);
+      next = rows_->upper_bound({*place->time, key});
+    }
+    RowWriter writer(1);
+    for (size_t read = 0; next != rows_->end(); ++next) {
+      if (++read > budget.rows) return true;
+      *place = {next->value, {std::to_string(next->key)}};
+      if (seen.contains(*next)) continue;
+      writer.Begin(&rows->bytes);
+      writer.Int64(static_cast<int64_t>(next->key));
+      rows->ends.push_back(rows->bytes.size());
+      rows->positions.push_back(*next);
+    }
+    return false;
+  }
+  absl::Status WriteMirror(int64_t) override { return absl::OkStatus(); }
+  void Cancel() override {}
+
+ private:
+  const std::shared_ptr<const Content> rows_;
+};
+
+}  // namespace tidemark
+
+#endif  // TIDEMARK_TESTS_OPERATORS_SOURCES_TIMED_TABLE_H_
