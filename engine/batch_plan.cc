@@ -13,11 +13,12 @@ std::string BatchPlan::Encode() const {
   std::string text = fmt::format("plan 1 {} {} {} {} {}\n", batch_id, epoch, time_us,
                                  late_watermark_us, watermark_us);
   for (const PlannedRange& range : ranges) {
-    fmt::format_to(std::back_inserter(text), "range {} {} {} {}\n", range.partition.topic,
+    fmt::format_to(std::back_inserter(text), "range {} {} {} {}\n", TextWord(range.partition.topic),
                    range.partition.partition, range.start, range.end);
   }
   for (const TopicPartition& partition : idle) {
-    fmt::format_to(std::back_inserter(text), "idle {} {}\n", partition.topic, partition.partition);
+    fmt::format_to(std::back_inserter(text), "idle {} {}\n", TextWord(partition.topic),
+                   partition.partition);
   }
   return text;
 }
@@ -33,24 +34,28 @@ absl::StatusOr<BatchPlan> BatchPlan::Decode(std::string_view text) {
   plan.time_us = row.Int();
   plan.late_watermark_us = row.Int();
   plan.watermark_us = row.Int();
+  bool in_order =
+      plan.batch_id >= 0 && plan.epoch >= 0 && plan.late_watermark_us <= plan.watermark_us;
   while (rows.more()) {
     row = rows.Next();
     if (row.Is("range")) {
       PlannedRange range;
       range.partition.topic = row.Text();
-      range.partition.partition = static_cast<int32_t>(row.Int());
+      range.partition.partition = row.Partition();
       range.start = row.Int();
       range.end = row.Int();
+      in_order &= 0 <= range.start && range.start < range.end &&
+                  (plan.ranges.empty() || plan.ranges.back().partition < range.partition);
       plan.ranges.push_back(std::move(range));
     } else {
       row.Word("idle");
       TopicPartition partition;
       partition.topic = row.Text();
-      partition.partition = static_cast<int32_t>(row.Int());
+      partition.partition = row.Partition();
       plan.idle.push_back(std::move(partition));
     }
   }
-  if (absl::Status status = rows.Check(); !status.ok()) return status;
+  if (absl::Status status = rows.Check(in_order ? plan.Encode() : ""); !status.ok()) return status;
   return plan;
 }
 

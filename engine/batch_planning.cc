@@ -34,6 +34,12 @@ std::vector<DataLoss> FindLosses(const std::map<TopicPartition, PartitionProgres
   return losses;
 }
 
+Offsets EndOffsets(const std::vector<AvailableRange>& available) {
+  Offsets ends;
+  for (const AvailableRange& range : available) ends[range.partition] = range.end;
+  return ends;
+}
+
 std::vector<PlannedRange> PlanRanges(const std::map<TopicPartition, PartitionProgress>& positions,
                                      const std::vector<AvailableRange>& available, int64_t limit) {
   std::vector<PlannedRange> ranges;
@@ -88,7 +94,7 @@ void BatchSizer::Observe(int64_t rows, double seconds, int64_t bytes) {
                                                       kMaxGrowth * rows_per_second_);
   const double bytes_per_row = static_cast<double>(bytes) / static_cast<double>(rows);
   // Memory must not be underestimated: up at once, down slowly.
-  bytes_per_row_ = std::max(bytes_per_row, 0.9 * bytes_per_row_);
+  bytes_per_row_ = std::max(bytes_per_row, 0.7 * bytes_per_row_);
 }
 
 int64_t BatchSizer::MemoryRows() const {

@@ -20,6 +20,9 @@ namespace tidemark {
 std::vector<DataLoss> FindLosses(const std::map<TopicPartition, PartitionProgress>& positions,
                                  const std::vector<AvailableRange>& available);
 
+/// One past the last readable offset of each partition.
+Offsets EndOffsets(const std::vector<AvailableRange>& available);
+
 /// Splits `limit` offsets (0: no limit) over the partitions that have something to read, each in
 /// proportion to what it has, rounded up below 1 and down above, as Spark's Kafka source does.
 /// Positions past `available` read nothing; a partition without a position starts at its beginning.

@@ -6,6 +6,8 @@
 #include <string>
 #include <utility>
 
+#include "tidemark/state/crash_point.h"
+
 namespace tidemark {
 namespace {
 
@@ -75,6 +77,7 @@ absl::Status BatchReader::ReadChunks(const ReadRequest& request) {
     }
     if (!chunk.ok()) return chunk.status();
     if (!chunk->has_value()) continue;
+    CrashPoint("read middle");
     last_read = options_.clock->Monotonic();
     if (IsEndOfRanges(**chunk)) return absl::OkStatus();
     if (!(*chunk)->records.empty()) {

@@ -82,7 +82,7 @@ class BatchReader {
   ReadOutcome outcome_;
   bool reading_ = false;
   std::atomic<bool> stopping_{false};
-  TaskThread thread_;  // last: ends before what it uses
+  TaskThread thread_{"tide-read"};  // last: ends before what it uses
 };
 
 }  // namespace tidemark

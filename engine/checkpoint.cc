@@ -20,8 +20,23 @@ constexpr std::string_view kPlanRow = "plan";
 constexpr std::string_view kPlanRecordsRow = "plan_records";
 constexpr std::string_view kSourceStateRow = "source_state";
 
+// State rows of the source: this, then the source's key. Tables have 0, 2^31 and 2^30 there
+// (state_codec.h).
+constexpr std::string_view kSourceRows("\x20\0\0\0", 4);
+constexpr std::string_view kAfterSourceRows("\x20\0\0\1", 4);
+
+std::string SourceRow(std::string_view key) { return std::string(kSourceRows).append(key); }
+
+struct NoteRow {
+  std::string_view name;
+  std::string CheckpointNotes::*text;
+};
+constexpr NoteRow kNoteRows[] = {{"state_schema", &CheckpointNotes::state_schema},
+                                 {"source", &CheckpointNotes::source},
+                                 {"sink", &CheckpointNotes::sink}};
+
 std::string PartitionRow(const TopicPartition& partition) {
-  return fmt::format("partition/{}/{}", partition.topic, partition.partition);
+  return fmt::format("partition/{}/{}", TextWord(partition.topic), partition.partition);
 }
 
 std::string EncodeProgress(const QueryProgress& progress) {
@@ -32,7 +47,7 @@ std::string EncodeProgress(const QueryProgress& progress) {
 std::string EncodePartitions(const std::map<TopicPartition, PartitionProgress>& partitions) {
   std::string text;
   for (const auto& [partition, ignored] : partitions)
-    text += fmt::format("{} {}\n", partition.topic, partition.partition);
+    text += fmt::format("{} {}\n", TextWord(partition.topic), partition.partition);
   return text;
 }
 
@@ -50,15 +65,15 @@ absl::StatusOr<PartitionProgress> DecodePartition(std::string_view text) {
   partition.last.timestamp_us = row.Int();
   partition.last.hash = row.Unsigned();
   partition.max_event_time_us = row.Int();
-  if (absl::Status status = rows.Check(); !status.ok()) return status;
+  if (absl::Status status = rows.Check(EncodePartition(partition)); !status.ok()) return status;
   return partition;
 }
 
 absl::Status Damaged(std::string_view row) {
-  return absl::DataLossError(
-      fmt::format("the checkpoint is damaged: its row '{}' is missing; restore the checkpoint "
-                  "folder or start with a new one",
-                  row));
+  return absl::DataLossError(fmt::format(
+      "the checkpoint is damaged: its row '{}' is missing or empty; restore the checkpoint "
+      "folder or start with a new one",
+      row));
 }
 
 }  // namespace
@@ -67,6 +82,7 @@ absl::StatusOr<bool> Checkpoint::Load() {
   absl::StatusOr<std::optional<std::string>> query = store_->GetMeta(kQueryRow);
   if (!query.ok()) return query.status();
   if (!query->has_value()) return false;
+  if ((*query)->empty()) return Damaged(kQueryRow);
   progress_.query_id = **query;
 
   std::map<std::string_view, std::string> rows;
@@ -86,19 +102,28 @@ absl::StatusOr<bool> Checkpoint::Load() {
   progress_.batch_id = line.Int();
   progress_.late_watermark_us = line.Int();
   progress_.watermark_us = line.Int();
-  if (absl::Status status = progress.Check(); !status.ok()) return status;
+  // The next batch has a number, too.
+  const bool in_order = progress_.epoch >= 0 && progress_.batch_id >= -1 &&
+                        progress_.batch_id < INT64_MAX &&
+                        progress_.late_watermark_us <= progress_.watermark_us;
+  absl::Status status = progress.Check(in_order ? EncodeProgress(progress_) : "");
+  if (!status.ok()) return status;
 
   TextRows partitions(rows[kPartitionsRow], "the list of partitions");
   while (partitions.more()) {
     line = partitions.Next();
-    TopicPartition partition{line.Text(), static_cast<int32_t>(line.Int())};
-    if (absl::Status status = partitions.Check(); !status.ok()) return status;
+    std::string topic = line.Text();
+    progress_.partitions[{std::move(topic), line.Partition()}] = {};
+  }
+  status = partitions.Check(EncodePartitions(progress_.partitions));
+  if (!status.ok()) return status;
+  for (auto& [partition, state] : progress_.partitions) {
     absl::StatusOr<std::optional<std::string>> row = store_->GetMeta(PartitionRow(partition));
     if (!row.ok()) return row.status();
     if (!row->has_value()) return Damaged(PartitionRow(partition));
     absl::StatusOr<PartitionProgress> decoded = DecodePartition(**row);
     if (!decoded.ok()) return decoded.status();
-    progress_.partitions[std::move(partition)] = *decoded;
+    state = *decoded;
   }
 
   absl::StatusOr<std::optional<std::string>> plan = store_->GetMeta(kPlanRow);
@@ -114,6 +139,12 @@ absl::StatusOr<bool> Checkpoint::Load() {
   absl::StatusOr<std::optional<std::string>> records = store_->GetMeta(kPlanRecordsRow);
   if (!records.ok()) return records.status();
   logged_records_ = std::move(*records).value_or("");
+  for (const NoteRow& note : kNoteRows) {
+    absl::StatusOr<std::optional<std::string>> text = store_->GetMeta(note.name);
+    if (!text.ok()) return text.status();
+    stored_notes_.*note.text = std::move(*text).value_or("");
+  }
+  notes_ = stored_notes_;
   return true;
 }
 
@@ -127,9 +158,45 @@ absl::Status Checkpoint::Create(const std::string& query_id, const std::string& 
   writes->PutMeta(kQueryRow, query_id);
   writes->PutMeta(kFingerprintRow, fingerprint);
   writes->PutMeta(kPartitionsRow, "");
-  progress_.query_id = query_id;
+  if (absl::Status status = Commit(progress, std::move(writes)); !status.ok()) return status;
   fingerprint_ = fingerprint;
-  return Commit(progress, std::move(writes));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<SourceState> Checkpoint::ReadSourceState() const {
+  SourceState state;
+  state.head = progress_.source_state;
+  const std::unique_ptr<StateCursor> rows = store_->NewStateCursor(kSourceRows, kAfterSourceRows);
+  while (true) {
+    const absl::StatusOr<bool> found = rows->Next();
+    if (!found.ok()) return found.status();
+    if (!*found) return state;
+    state.rows.emplace_back(rows->key().substr(kSourceRows.size()), rows->value());
+  }
+}
+
+void Checkpoint::ChangeSourceRows(const SourceStateChange& change, StoreWrites* writes) {
+  if (change.remove_begin < change.remove_end) {
+    writes->DeleteStateRange(SourceRow(change.remove_begin), SourceRow(change.remove_end));
+  }
+  for (const auto& [key, value] : change.added) writes->PutState(SourceRow(key), value);
+}
+
+absl::Status Checkpoint::BeginEpoch(int64_t epoch) {
+  QueryProgress progress = progress_;
+  progress.epoch = epoch;
+  std::unique_ptr<StoreWrites> writes = store_->NewWrites();
+  writes->DeleteMeta(kPlanRow);
+  writes->DeleteMeta(kPlanRecordsRow);
+  absl::Status status = Commit(progress, std::move(writes));
+  if (status.ok()) logged_records_.clear();
+  return status;
+}
+
+absl::StatusOr<bool> Checkpoint::HasPlan() const {
+  const absl::StatusOr<std::optional<std::string>> plan = store_->GetMeta(kPlanRow);
+  if (!plan.ok()) return plan.status();
+  return plan->has_value();
 }
 
 absl::Status Checkpoint::LogPlan(const BatchPlan& plan, const std::string& records) {
@@ -156,8 +223,14 @@ absl::Status Checkpoint::Commit(const QueryProgress& progress,
   if (new_partition) writes->PutMeta(kPartitionsRow, EncodePartitions(progress.partitions));
   if (progress.source_state != progress_.source_state)
     writes->PutMeta(kSourceStateRow, progress.source_state);
+  for (const NoteRow& note : kNoteRows) {
+    if (notes_.*note.text != stored_notes_.*note.text) {
+      writes->PutMeta(note.name, notes_.*note.text);
+    }
+  }
   if (absl::Status status = store_->Commit(std::move(writes)); !status.ok()) return status;
   progress_ = progress;
+  stored_notes_ = notes_;
   pending_.reset();
   return absl::OkStatus();
 }

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -32,7 +33,15 @@ struct QueryProgress {
   int64_t late_watermark_us = kNoWatermark;  ///< W(N-1) of that batch
   int64_t watermark_us = kNoWatermark;       ///< W(N) of that batch
   std::map<TopicPartition, PartitionProgress> partitions;
-  std::string source_state;  ///< Source::StateAt there
+  std::string source_state;  ///< SourceState::head there
+};
+
+/// What the checkpoint keeps for people who look into it; no batch depends on it.
+struct CheckpointNotes {
+  std::string state_schema;  ///< StateSchemaText; empty: no groups
+  std::string source;        ///< as their descriptions name them
+  std::string sink;
+  friend bool operator==(const CheckpointNotes&, const CheckpointNotes&) = default;
 };
 
 /// The rows of the batch protocol (design, section 4) over a CheckpointStore: one logged plan, one
@@ -56,12 +65,29 @@ class Checkpoint {
   /// The records that were logged with that plan; empty: none.
   std::string pending_records() const { return pending_.has_value() ? logged_records_ : ""; }
 
+  /// Of the committed batches: its head from progress(), its rows from the store.
+  absl::StatusOr<SourceState> ReadSourceState() const;
+
+  const CheckpointNotes& notes() const { return notes_; }
+  /// The next Commit writes those that have changed.
+  void Describe(CheckpointNotes notes) { notes_ = std::move(notes); }
+
+  /// Makes what Load has read (a snapshot, copied) the state that `epoch` begins with: without a
+  /// plan past it. For a rewind, before any batch of that epoch.
+  absl::Status BeginEpoch(int64_t epoch);
+  /// Whether a batch was planned since the epoch began.
+  absl::StatusOr<bool> HasPlan() const;
+
   /// Logs the plan of batch progress().batch_id + 1, synced, with the records that a re-run could
   /// not read again (Source::SaveRecords); replaces a plan logged for the same batch.
   absl::Status LogPlan(const BatchPlan& plan, const std::string& records = "");
   /// `writes` (state changes, or none) and the new progress in one synced write. Only changed
   /// partitions are written.
   absl::Status Commit(const QueryProgress& progress, std::unique_ptr<StoreWrites> writes);
+
+  /// Adds to a commit's writes what its batch makes of the source's rows; the head goes with the
+  /// progress.
+  static void ChangeSourceRows(const SourceStateChange& change, StoreWrites* writes);
 
   CheckpointStore& store() { return *store_; }
 
@@ -70,6 +96,8 @@ class Checkpoint {
   QueryProgress progress_;
   std::string fingerprint_;
   std::optional<BatchPlan> pending_;
+  CheckpointNotes notes_;
+  CheckpointNotes stored_notes_;
   std::string logged_records_;  ///< with the last plan, whatever became of it
 };
 

@@ -5,10 +5,12 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
+#include <fstream>
 #include <utility>
 
 #include "tidemark/engine/flags.h"
 #include "tidemark/engine/plan.h"
+#include "tidemark/operators/clients/kafka_client.h"
 #include "tidemark/operators/rows/schema.h"
 
 namespace tidemark {
@@ -21,6 +23,14 @@ constexpr size_t kMostListed = 8;
 absl::Status AddPair(const Flag& flag, const std::string& text, const std::string& origin,
                      Config* config) {
   const size_t equals = text.find('=');
+  if ((equals == std::string::npos || equals == 0) && origin == EnvironmentName(flag)) {
+    // It may be the rest of a password with a ';' in it.
+    return absl::InvalidArgumentError(
+        fmt::format("{}: one of its parts is not NAME=VALUE; write it as NAME=VALUE;NAME=VALUE, "
+                    "and values with "
+                    "a ';' in the config file",
+                    origin));
+  }
   if (equals == std::string::npos || equals == 0) {
     return absl::InvalidArgumentError(
         fmt::format("{}: '{}' is not NAME=VALUE; write it as {}=VALUE", origin, text,
@@ -28,6 +38,15 @@ absl::Status AddPair(const Flag& flag, const std::string& text, const std::strin
   }
   std::string name = text.substr(0, equals);
   if (flag.name == "kafka" && name.starts_with("kafka.")) name = name.substr(6);
+  if (flag.name == "kafka" && origin != EnvironmentName(flag) && IsKafkaSecret(name)) {
+    return absl::InvalidArgumentError(fmt::format(
+        "{} {}: a password on the command line is seen by everybody on the machine; set {} in the "
+        "environment, or 'kafka: {{{}: ${{env:NAME}}}}' in the config file",
+        origin, name,
+        name == "sasl.password" ? "TIDEMARK_KAFKA_PASSWORD"
+                                : fmt::format("{}='{}=...'", EnvironmentName(flag), name),
+        name));
+  }
   auto& pairs = flag.name == "kafka" ? config->kafka : config->params;
   pairs.emplace(std::move(name), Setting{text.substr(equals + 1), origin});
   return absl::OkStatus();
@@ -52,12 +71,32 @@ absl::Status ReadFlags(int argc, const char* const* argv, Config* config) {
   return absl::OkStatus();
 }
 
+absl::Status ReadSecretFile(const Flag& flag, const Environment& environment, Config* config) {
+  const std::string name = EnvironmentName(flag) + "_FILE";
+  const std::optional<std::string> path = environment(name);
+  if (!path.has_value() || path->empty()) return absl::OkStatus();
+  std::optional<std::string> secret = FirstLineOf(*path);
+  if (!secret.has_value()) {
+    return absl::InvalidArgumentError(
+        fmt::format("{}: the file {} cannot be read, or is empty", name, *path));
+  }
+  config->settings.emplace(
+      flag.name, Setting{*std::move(secret), fmt::format("the file {} ({})", *path, name)});
+  return absl::OkStatus();
+}
+
 absl::Status ReadEnvironment(const Environment& environment, Config* config) {
   for (const Flag& flag : AllFlags()) {
     if (flag.kind == Flag::Kind::kSwitch) continue;
     const std::string name = EnvironmentName(flag);
     const std::optional<std::string> value = environment(name);
-    if (!value.has_value() || value->empty()) continue;
+    if (!value.has_value() || value->empty()) {
+      absl::Status status = flag.kind == Flag::Kind::kSecret
+                                ? ReadSecretFile(flag, environment, config)
+                                : absl::OkStatus();
+      if (!status.ok()) return status;
+      continue;
+    }
     if (flag.kind != Flag::Kind::kPairs) {
       config->settings.emplace(flag.name, Setting{*value, name});
       continue;
@@ -137,6 +176,19 @@ std::optional<std::string> ProcessEnvironment(const std::string& name) {
   return value == nullptr ? std::nullopt : std::optional<std::string>(value);
 }
 
+std::optional<std::string> FirstLineOf(const std::string& path) {
+  constexpr size_t kMaxBytes = size_t{64} << 10;
+  std::ifstream file(path, std::ios::binary);
+  std::string line(kMaxBytes + 1, '\0');
+  // With a longer line, as a device's that never ends, it fails.
+  if (!file || !file.getline(line.data(), static_cast<std::streamsize>(line.size()))) {
+    return std::nullopt;
+  }
+  line.resize(static_cast<size_t>(file.gcount()) - (file.eof() ? 0 : 1));
+  if (line.ends_with('\r')) line.pop_back();
+  return line;
+}
+
 std::string DidYouMean(const std::string& word, const std::vector<std::string>& known,
                        const std::string& prefix) {
   const std::string nearest = NearestName(word, known);
@@ -152,6 +204,8 @@ absl::StatusOr<Config> LoadConfig(int argc, const char* const* argv,
   if (config.Find("help") != nullptr || config.Find("version") != nullptr) return config;
   if (absl::Status status = ReadEnvironment(environment, &config); !status.ok()) return status;
   if (absl::Status status = ReadFile(definition, environment, &config); !status.ok()) return status;
+  if (const Setting* password = config.Find("kafka-password"))
+    config.kafka.emplace("sasl.password", *password);
   for (const auto& [flag, value] : definition.defaults) {
     config.settings.emplace(
         flag, Setting{value, fmt::format("the default of --{} in {}", flag, definition.name)});

@@ -41,6 +41,10 @@ using Environment = std::function<std::optional<std::string>(const std::string& 
 /// The process's own.
 std::optional<std::string> ProcessEnvironment(const std::string& name);
 
+/// What stands in a file for one password: its first line. Nothing: there is none, or it has more
+/// than 64 KiB.
+std::optional<std::string> FirstLineOf(const std::string& path);
+
 /// Reads everything. `--profile NAME` without `--config` reads `examples/<job>/<job>.yaml`; the
 /// profile `test` means the embedded broker unless it names another. InvalidArgument, in one
 /// sentence that names the place and the nearest known word: unknown flags, keys, parameters and

@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <cerrno>
@@ -11,12 +12,16 @@
 
 #include "tidemark/engine/config.h"
 #include "tidemark/engine/flags.h"
+#include "tidemark/operators/clients/kafka_client.h"
+#include "tidemark/operators/rows/text.h"
 
 namespace tidemark {
 namespace {
 
 // Far more than a person writes.
 constexpr size_t kMaxFileBytes = size_t{1} << 20;
+// Of a path in a message.
+constexpr size_t kMaxShownPath = 500;
 
 std::vector<std::string> KnownKeys(bool in_profile) {
   std::vector<std::string> keys;
@@ -40,6 +45,37 @@ std::string_view Shape(const YAML::Node& node) {
   }
 }
 
+// Where documents begin; nothing else of them.
+class DocumentStarts : public YAML::EventHandler {
+ public:
+  int line() const { return line_; }  // of the last one, from 0
+
+  void OnDocumentStart(const YAML::Mark& mark) override { line_ = mark.line; }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                  YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+
+ private:
+  int line_ = 0;
+};
+
+// Where a second document begins, from 0. (YAML::LoadAll never ends with some texts that are none.)
+std::optional<int> LineAfterDocument(const std::string& text) {
+  std::istringstream stream(text);
+  YAML::Parser parser(stream);
+  DocumentStarts starts;
+  if (!parser.HandleNextDocument(starts) || !parser.HandleNextDocument(starts)) return std::nullopt;
+  return starts.line();
+}
+
 // Reads one file. What is wrong is said with its line.
 class ConfigFile {
  public:
@@ -47,6 +83,10 @@ class ConfigFile {
       : path_(std::move(path)), environment_(environment) {}
 
   absl::StatusOr<Config> Read(const std::string& text, const std::string& profile) {
+    if (const std::optional<int> line = LineAfterDocument(text); line.has_value()) {
+      return absl::InvalidArgumentError(fmt::format(
+          "{}:{}: a second document begins; a config file is one document", path_, *line + 1));
+    }
     const YAML::Node root = YAML::Load(text);
     Config everywhere;
     Config chosen;
@@ -61,6 +101,7 @@ class ConfigFile {
     const bool test = profile == "test";
     if (!profile.empty() && !test &&
         std::find(profiles.begin(), profiles.end(), profile) == profiles.end()) {
+      for (std::string& name : profiles) name = Excerpt(name);
       return absl::InvalidArgumentError(
           fmt::format("{}: there is no profile '{}'{}", path_, profile,
                       profiles.empty() ? ", as it has none" : DidYouMean(profile, profiles)));
@@ -81,6 +122,10 @@ class ConfigFile {
     return absl::InvalidArgumentError(fmt::format("{}: {}", At(node), problem));
   }
 
+  absl::Status Twice(const YAML::Node& node, const std::string& name) const {
+    return Wrong(node, fmt::format("'{}' is there twice; keep one", Excerpt(name)));
+  }
+
   absl::Status CheckMap(const YAML::Node& map, const std::string& what) const {
     if (!map.IsMap()) {
       return Wrong(map, fmt::format("{} must be a map (name: value, a line each), not {}", what,
@@ -90,8 +135,7 @@ class ConfigFile {
     for (const auto& entry : map) {
       if (!entry.first.IsScalar()) return Wrong(entry.first, "a key must be a word");
       if (!seen.insert(entry.first.Scalar()).second) {
-        return Wrong(entry.first,
-                     fmt::format("'{}' is there twice; keep one", entry.first.Scalar()));
+        return Twice(entry.first, entry.first.Scalar());
       }
     }
     return absl::OkStatus();
@@ -105,7 +149,7 @@ class ConfigFile {
       if (key == "profiles" && !in_profile) continue;
       const Flag* flag = FlagOfKey(key);
       if (flag == nullptr) {
-        return Wrong(entry.first, fmt::format("there is no key '{}'{}", key,
+        return Wrong(entry.first, fmt::format("there is no key '{}'{}", Excerpt(key),
                                               DidYouMean(key, KnownKeys(in_profile))));
       }
       absl::Status status = flag->kind == Flag::Kind::kPairs
@@ -132,14 +176,19 @@ class ConfigFile {
     }
     absl::StatusOr<std::string> text = Expand(value);
     if (!text.ok()) return text.status();
-    if (flag.kind == Flag::Kind::kSecret && value.Scalar().find("${") == std::string::npos) {
-      return Wrong(value, fmt::format("{} does not belong into a file that is copied and shown; "
-                                      "write {}: ${{env:NAME}} or {}: ${{file:PATH}}",
-                                      key, key, key));
-    }
+    if (flag.kind == Flag::Kind::kSecret && !IsReference(value)) return WrittenSecret(value, key);
     config->settings.emplace(flag.name,
                              Setting{*std::move(text), fmt::format("{}: {}", At(value), key)});
     return absl::OkStatus();
+  }
+
+  static bool IsReference(const YAML::Node& value) {
+    return value.Scalar().find("${") != std::string::npos;
+  }
+  absl::Status WrittenSecret(const YAML::Node& value, const std::string& key) const {
+    return Wrong(value, fmt::format("{} does not belong into a file that is copied and shown; "
+                                    "write {}: ${{env:NAME}} or {}: ${{file:PATH}}",
+                                    key, key, key));
   }
 
   // `${env:NAME}` and `${file:PATH}` anywhere in a value. A profile that is not chosen may name
@@ -157,25 +206,21 @@ class ConfigFile {
         return Wrong(value, "'${' begins ${env:NAME} or ${file:PATH}; neither stands here");
       }
       const std::string name = inside.substr(colon + 1);
-      std::optional<std::string> found = kind == "env" ? environment_(name) : FirstLine(name);
+      std::optional<std::string> found = kind == "env" ? environment_(name) : FirstLineOf(name);
       if (!look_up_) found = "";
       if (!found.has_value()) {
-        return Wrong(value, kind == "env"
-                                ? fmt::format("the environment variable {} is not set", name)
-                                : fmt::format("the file {} cannot be read, or is empty", name));
+        return Wrong(value,
+                     kind == "env"
+                         ? fmt::format("the environment variable {} is not set", Excerpt(name))
+                         : fmt::format("the file {} cannot be read, is empty, or has a first "
+                                       "line of more than 64 KiB",
+                                       Excerpt(name, kMaxShownPath)));
       }
       text.replace(from, end + 1 - from, *found);
       from += found->size();
     }
+    if (text.find('\0') != std::string::npos) return Wrong(value, "a value has a byte 0 in it");
     return text;
-  }
-
-  static std::optional<std::string> FirstLine(const std::string& path) {
-    std::ifstream file(path, std::ios::binary);
-    std::string line;
-    if (!file || !std::getline(file, line)) return std::nullopt;
-    if (line.ends_with('\r')) line.pop_back();
-    return line;
   }
 
   absl::Status ReadPairs(const Flag& flag, const YAML::Node& map, Config* config) const {
@@ -184,15 +229,20 @@ class ConfigFile {
     for (const auto& entry : map) {
       std::string name = entry.first.Scalar();
       if (!entry.second.IsScalar()) {
-        return Wrong(entry.second, fmt::format("{}.{} must be one value, not {}", what, name,
-                                               Shape(entry.second)));
+        return Wrong(entry.second, fmt::format("{}.{} must be one value, not {}", what,
+                                               Excerpt(name), Shape(entry.second)));
+      }
+      if (flag.name == "kafka" && IsKafkaSecret(name) && !IsReference(entry.second)) {
+        return WrittenSecret(entry.second, name);
       }
       absl::StatusOr<std::string> text = Expand(entry.second);
       if (!text.ok()) return text.status();
       Setting setting{*std::move(text), fmt::format("{}: {}", At(entry.second), what)};
       if (flag.name == "kafka") {
         if (name.starts_with("kafka.")) name = name.substr(6);
-        config->kafka.emplace(std::move(name), std::move(setting));
+        if (!config->kafka.emplace(name, std::move(setting)).second) {
+          return Twice(entry.first, name);
+        }
       } else {
         config->params.emplace(std::move(name), std::move(setting));
       }
@@ -235,17 +285,25 @@ absl::StatusOr<Config> ReadConfigFile(const std::string& path, const std::string
     return absl::NotFoundError(
         fmt::format("the config file {} cannot be read: {}", path, std::strerror(errno)));
   }
-  std::ostringstream text;
-  text << file.rdbuf();
-  if (text.view().size() > kMaxFileBytes) {
+  // No more than that, should the file be a device that never ends.
+  std::string text(kMaxFileBytes + 1, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<size_t>(file.gcount()));
+  if (text.size() > kMaxFileBytes) {
     return absl::InvalidArgumentError(
         fmt::format("{}: the file is larger than {} bytes", path, kMaxFileBytes));
   }
-  try {
-    return ConfigFile(path, environment).Read(text.str(), profile);
-  } catch (const YAML::Exception& error) {
+  // The parser would take a byte 0 for the end.
+  if (!IsValidUtf8(text) || text.find('\0') != std::string::npos) {
     return absl::InvalidArgumentError(
-        fmt::format("{}:{}: this is not YAML: {}", path, error.mark.line + 1, error.msg));
+        fmt::format("{}: the file is no text in UTF-8; save it as such", path));
+  }
+  try {
+    return ConfigFile(path, environment).Read(text, profile);
+  } catch (const YAML::Exception& error) {
+    return absl::InvalidArgumentError(fmt::format("{}:{}: this is not YAML: {}", path,
+                                                  error.mark.line + 1,
+                                                  Excerpt(error.msg, kMaxShownPath)));
   }
 }
 

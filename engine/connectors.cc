@@ -54,6 +54,7 @@ Input KafkaInput(KafkaSourceOptions options) {
             source.topics = {request.topic};
             source.group_id = "tidemark-" + request.query_id;
             source.queue_bytes = request.queue_bytes;
+            source.missing_topics_are_empty = request.may_lack_topic;
             return KafkaSource::Make(std::move(source));
           }};
 }
@@ -135,7 +136,10 @@ DeadLetters FileDeadLetters(std::string folder) {
 }
 
 DeadLetters TopicDeadLetters(KafkaDeadLettersOptions options) {
-  return [options = std::move(options)] { return MakeKafkaDeadLetters(options); };
+  return [options = std::move(options)]() -> absl::StatusOr<std::unique_ptr<DeadLetterWriter>> {
+    if (absl::Status topic = CheckDeadLetterTopic(options); !topic.ok()) return topic;
+    return MakeKafkaDeadLetters(options);
+  };
 }
 
 CheckpointLocation CheckpointFolder(std::string folder) {

@@ -61,8 +61,12 @@ std::vector<Flag> MakeFlags() {
       {"fail-on-data-loss", "true|false",
        "stop (exit 3) when offsets are gone or the topic was made anew (default true)", input},
       {"kafka", "KEY=VALUE",
-       "any librdkafka property, with or without 'kafka.' in front; may be repeated", input,
-       Kind::kPairs},
+       "any librdkafka property, with or without 'kafka.' in front; may be repeated; no passwords",
+       input, Kind::kPairs},
+      {"kafka-password", "",
+       "kafka: sasl.password; as any of these variables it may also stand in the file that the "
+       "variable with _FILE names",
+       input, Kind::kSecret},
 
       {"bad-records", "fail|drop|null|dead-letter[:DIR|:topic=T]",
        "records that cannot be read: stop, drop, nulls for what is unreadable, or keep aside "

@@ -7,6 +7,7 @@
 #include "absl/status/statusor.h"
 #include "tidemark/engine/config.h"
 #include "tidemark/engine/query_options.h"
+#include "tidemark/operators/clients/database_address.h"
 
 namespace tidemark {
 
@@ -19,11 +20,15 @@ bool IsEmbedded(const Config& config, const JobDefinition& definition);
 /// The properties of --kafka.
 std::map<std::string, std::string> ClientProperties(const Config& config);
 
-/// Of a server: the secret `key` of the config (`source-password`), else the variable
-/// TIDEMARK_<server>_PASSWORD, else the first line of the file that TIDEMARK_<server>_PASSWORD_FILE
-/// names, else empty. InvalidArgument: that file cannot be read.
-absl::StatusOr<std::string> PasswordOf(const Config& config, const std::string& key,
-                                       const std::string& server, const Environment& environment);
+/// The password for `server`, of the kind `kind`: the secret `key` of the config
+/// (`source-password`), else the variable TIDEMARK_<kind>_PASSWORD, else the first line of the file
+/// that TIDEMARK_<kind>_PASSWORD_FILE names, else empty. InvalidArgument: that file cannot be read.
+absl::Status ReadPassword(const Config& config, const std::string& key, const std::string& kind,
+                          const Environment& environment, DatabaseAddress* server);
+
+/// `url`, or what else was given for one, for messages: `mongo://...@host/db?...`, as a password
+/// may stand before the @ or among the parameters.
+std::string WithoutSecrets(const std::string& url);
 
 void ReadInput(const Config& config, const JobDefinition& definition,
                const Environment& environment, ConfigReader* reader, QueryOptions* options);

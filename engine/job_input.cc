@@ -1,15 +1,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <fstream>
 #include <optional>
 #include <utility>
 
 #include "tidemark/engine/connectors.h"
 #include "tidemark/engine/flags.h"
 #include "tidemark/engine/job_connectors.h"
+#include "tidemark/operators/clients/database_address.h"
 #include "tidemark/operators/rows/schema.h"
-#include "tidemark/operators/sinks/mysql_options.h"
 #include "tidemark/operators/sources/offsets_json.h"
 
 namespace tidemark {
@@ -19,6 +18,11 @@ namespace {
 constexpr int64_t kEmbeddedBatches = 10;
 constexpr char kTableShape[] =
     "mysql://USER@HOST:PORT/DB/TABLE or postgres://USER@HOST:PORT/DB/TABLE";
+constexpr char kPasswordPlace[] =
+    "TIDEMARK_SOURCE_PASSWORD, or source_password: ${env:NAME} in the config file";
+constexpr TableUrlKind kTableKinds[] = {
+    {"mysql", "MySQL", 3306, kTableShape, kPasswordPlace},
+    {"postgres", "PostgreSQL", 5432, kTableShape, kPasswordPlace}};
 
 void ReadTopic(const Config& config, const JobDefinition& definition, ConfigReader* reader,
                QueryOptions* options) {
@@ -59,33 +63,6 @@ void ReadTopic(const Config& config, const JobDefinition& definition, ConfigRead
   }
 }
 
-// A table's address, whatever its server: both kinds are written alike.
-absl::StatusOr<MySqlSinkOptions> ParseTableUrl(const std::string& url, int default_port) {
-  std::string rest = url.substr(url.find("://") + 3);
-  const size_t slash = std::min(rest.find('/'), rest.size());
-  const size_t at = rest.rfind('@', slash);
-  if (at != std::string::npos && rest.substr(0, at).find(':') != std::string::npos) {
-    return absl::InvalidArgumentError(
-        "the URL holds a password, which process lists and logs would show; take it out, and set "
-        "TIDEMARK_SOURCE_PASSWORD, or source_password: ${env:NAME} in the config file");
-  }
-  if (rest.find('?') != std::string::npos) {
-    return absl::InvalidArgumentError(
-        fmt::format("a table has no parameters; write {}", kTableShape));
-  }
-  const std::string host = rest.substr(at == std::string::npos ? 0 : at + 1, slash - at - 1);
-  // The colons of an IPv6 host stand inside its brackets.
-  const size_t bracket = host.find(']');
-  if (host.find(':', bracket == std::string::npos ? 0 : bracket) == std::string::npos) {
-    rest.insert(slash, fmt::format(":{}", default_port));
-  }
-  absl::StatusOr<MySqlSinkOptions> parsed = ParseMySqlUrl("mysql://" + rest);
-  if (parsed.ok()) return parsed;
-  const std::string problem(parsed.status().message());
-  return absl::InvalidArgumentError(
-      fmt::format("{}; write {}", problem.substr(0, problem.find(';')), kTableShape));
-}
-
 void ReadTable(const Config& config, const JobDefinition& definition,
                const Environment& environment, ConfigReader* reader, QueryOptions* options) {
   const Setting* source = config.Find("source");
@@ -100,24 +77,28 @@ void ReadTable(const Config& config, const JobDefinition& definition,
   reader->Text("offset-file", &polling.mirror.file);
   const bool mysql = source->value.starts_with("mysql://");
   if (!mysql && !source->value.starts_with("postgres://")) {
-    return reader->Fail(*source, fmt::format("'{}' is not {}", source->value, kTableShape));
+    return reader->Fail(*source,
+                        fmt::format("'{}' is not {}", WithoutSecrets(source->value), kTableShape));
   }
-  absl::StatusOr<MySqlSinkOptions> address = ParseTableUrl(source->value, mysql ? 3306 : 5432);
-  if (!address.ok()) return reader->Fail(*source, std::string(address.status().message()));
-  absl::StatusOr<std::string> password =
-      PasswordOf(config, "source-password", mysql ? "MYSQL" : "POSTGRES", environment);
-  if (!password.ok()) return reader->FailWith(password.status());
-  polling.table = address->table;
+  const TableUrlKind& kind = kTableKinds[mysql ? 0 : 1];
+  absl::StatusOr<TableUrl> url = ParseTableUrl(source->value, kind);
+  if (url.ok() && !url->parameters.empty())
+    url = RefusedTableUrl(kind, "has parameters, and a table has none");
+  if (!url.ok()) return reader->Fail(*source, std::string(url.status().message()));
+  if (absl::Status read = ReadPassword(config, "source-password", mysql ? "MYSQL" : "POSTGRES",
+                                       environment, &url->server);
+      !read.ok()) {
+    return reader->FailWith(read);
+  }
+  polling.table = std::move(url->table);
   if (mysql) {
     MySqlSourceOptions table;
-    table.server = std::move(address->server);
-    table.server.password = *std::move(password);
+    table.server = std::move(url->server);
     table.polling = std::move(polling);
     options->input = MySqlTableInput(std::move(table));
   } else {
     PostgresSourceOptions table;
-    table.server = {address->server.host, address->server.port, address->server.user,
-                    *std::move(password), address->server.database};
+    table.server = std::move(url->server);
     table.polling = std::move(polling);
     options->input = PostgresTableInput(std::move(table));
   }
@@ -145,21 +126,45 @@ std::map<std::string, std::string> ClientProperties(const Config& config) {
   return properties;
 }
 
-absl::StatusOr<std::string> PasswordOf(const Config& config, const std::string& key,
-                                       const std::string& server, const Environment& environment) {
-  if (const Setting* secret = config.Find(key)) return secret->value;
-  const std::string variable = fmt::format("TIDEMARK_{}_PASSWORD", server);
-  if (std::optional<std::string> password = environment(variable)) return *password;
+absl::Status ReadPassword(const Config& config, const std::string& key, const std::string& kind,
+                          const Environment& environment, DatabaseAddress* server) {
+  const std::string variable = fmt::format("TIDEMARK_{}_PASSWORD", kind);
+  if (const Setting* secret = config.Find(key)) {
+    server->password = secret->value;
+    server->password_place = secret->origin;
+    return absl::OkStatus();
+  }
+  if (std::optional<std::string> password = environment(variable)) {
+    server->password = *std::move(password);
+    server->password_place = variable;
+    return absl::OkStatus();
+  }
   const std::optional<std::string> path = environment(variable + "_FILE");
-  if (!path.has_value() || path->empty()) return "";
-  std::ifstream file(*path, std::ios::binary);
-  std::string password;
-  if (!file || !std::getline(file, password)) {
+  if (!path.has_value() || path->empty()) {
+    server->password_place = fmt::format(
+        "{}, or in {}", variable,
+        key == "source-password" ? "TIDEMARK_SOURCE_PASSWORD" : "TIDEMARK_SINK_PASSWORD");
+    return absl::OkStatus();
+  }
+  std::optional<std::string> password = FirstLineOf(*path);
+  if (!password.has_value()) {
     return absl::InvalidArgumentError(
         fmt::format("{}_FILE: the file {} cannot be read, or is empty", variable, *path));
   }
-  if (password.ends_with('\r')) password.pop_back();
-  return password;
+  server->password = *std::move(password);
+  server->password_place = fmt::format("the file {} ({}_FILE)", *path, variable);
+  return absl::OkStatus();
+}
+
+std::string WithoutSecrets(const std::string& url) {
+  const size_t at = url.rfind('@');
+  const size_t scheme = url.find("://");
+  std::string shown = url;
+  if (at != std::string::npos)
+    shown = (scheme < at ? url.substr(0, scheme + 3) : "") + "..." + url.substr(at);
+  if (const size_t parameters = shown.find('?'); parameters != std::string::npos)
+    shown.replace(parameters + 1, std::string::npos, "...");
+  return shown;
 }
 
 void ReadInput(const Config& config, const JobDefinition& definition,

@@ -70,6 +70,11 @@ void ReadFormat(const Config& config, Plan* plan, ConfigReader* reader) {
   }
   reader->Text("avro-schemas", &avro.schema_folder);
   reader->Text("avro-registry", &avro.registry_url);
+  if (avro.registry_url.find('@') != std::string::npos) {
+    return reader->Fail(*config.Find("avro-registry"),
+                        "the URL holds a login, which process lists would show; take it out, and "
+                        "set --avro-registry-user and TIDEMARK_AVRO_REGISTRY_PASSWORD");
+  }
   for (const char* flag : {"avro-schema", "avro-schemas", "avro-registry"}) {
     if (format == 0 && config.Find(flag) != nullptr)
       return reader->Fail(*config.Find(flag), "is for --format avro only; give both");
@@ -111,8 +116,8 @@ std::string CheckpointFolderOf(const Config& config, const JobDefinition& defini
   return fmt::format("./checkpoints/{}{}", definition.name, kind);
 }
 
-void ReadPolicies(const Config& config, const JobDefinition& definition,
-                  const std::string& checkpoint, ConfigReader* reader, QueryOptions* options) {
+void ReadPolicies(const Config& config, const std::string& checkpoint, ConfigReader* reader,
+                  QueryOptions* options) {
   size_t overflow = 0;
   reader->OneOf("on-overflow", {"fail", "null"}, &overflow);
   options->on_overflow = overflow == 0 ? OverflowPolicy::kFail : OverflowPolicy::kNull;
@@ -135,7 +140,8 @@ void ReadPolicies(const Config& config, const JobDefinition& definition,
   options->bad_records = static_cast<BadRecordPolicy>(found - words.begin());
   if (where.starts_with("topic=")) {
     const Setting& setting = *config.Find("bad-records");
-    if (IsEmbedded(config, definition)) {
+    const Setting* brokers = config.Find("brokers");
+    if (brokers == nullptr || brokers->value == "embedded") {
       return reader->Fail(
           setting,
           "a topic for dead letters needs a real broker (--brokers HOST:PORT); the embedded one "
@@ -143,8 +149,8 @@ void ReadPolicies(const Config& config, const JobDefinition& definition,
     }
     if (where == "topic=")
       return reader->Fail(setting, "the topic has no name; write dead-letter:topic=T");
-    options->dead_letters = TopicDeadLetters(
-        {config.Find("brokers")->value, where.substr(6), ClientProperties(config)});
+    options->dead_letters =
+        TopicDeadLetters({brokers->value, where.substr(6), ClientProperties(config)});
     return;
   }
   options->dead_letters = FileDeadLetters(where.empty() ? checkpoint + "/dead_letters" : where);
@@ -201,7 +207,7 @@ absl::StatusOr<QueryOptions> MakeQueryOptions(const Config& config, const JobDef
   if (checkpoint.empty()) reader.Fail(*config.Find("checkpoint"), "is empty; name a folder");
   options.checkpoint = CheckpointFolder(checkpoint);
   ReadInput(config, definition, environment, &reader, &options);
-  ReadPolicies(config, definition, checkpoint, &reader, &options);
+  ReadPolicies(config, checkpoint, &reader, &options);
   ReadOutput(config, environment, &reader, &options);
   int64_t threads = 0;
   reader.Integer("threads", 1, kMostThreads, &threads);

@@ -102,17 +102,18 @@ void ReadOutput(const Config& config, const Environment& environment, ConfigRead
     absl::StatusOr<MySqlSinkOptions> mysql = ParseMySqlUrl(sink);
     if (!mysql.ok())
       return reader->Fail(*config.Find("sink"), std::string(mysql.status().message()));
-    absl::StatusOr<std::string> password =
-        PasswordOf(config, "sink-password", "MYSQL", environment);
-    if (!password.ok()) return reader->FailWith(password.status());
-    mysql->server.password = *std::move(password);
+    if (absl::Status read =
+            ReadPassword(config, "sink-password", "MYSQL", environment, &mysql->server);
+        !read.ok()) {
+      return reader->FailWith(read);
+    }
     options->output = MySqlOutput(*std::move(mysql));
   } else {
     const std::string nearest =
         NearestName(sink.substr(0, sink.find(':')),
                     {"console", "memory", "null", "json", "parquet", "kafka", "mysql"});
     reader->Fail(*config.Find("sink"),
-                 fmt::format("'{}' is none of {}{}", sink, fmt::join(words, ", "),
+                 fmt::format("'{}' is none of {}{}", WithoutSecrets(sink), fmt::join(words, ", "),
                              nearest.empty() ? "" : fmt::format("; did you mean {}?", nearest)));
   }
 }

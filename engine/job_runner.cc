@@ -40,6 +40,7 @@ class StopSignals {
     sigaddset(&stop_, SIGTERM);
     pthread_sigmask(SIG_BLOCK, &stop_, &before_);
     std::signal(SIGPIPE, SIG_IGN);
+    std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is waited for like a full disk
   }
   ~StopSignals() {
     if (watcher_.joinable()) {
@@ -142,6 +143,11 @@ std::vector<LogField> ContextOf(const JobDefinition& definition,
   return context;
 }
 
+// ` bad_records=3`; nothing if there are none.
+std::string Unusual(std::string_view name, int64_t count) {
+  return count == 0 ? "" : fmt::format(" {}={}", name, count);
+}
+
 int RunQuery(const Query& query, QueryOptions options, StopSignals& signals) {
   const std::shared_ptr<Logger> logger = options.logger;
   const std::string checkpoint = options.checkpoint.description;
@@ -160,8 +166,10 @@ int RunQuery(const Query& query, QueryOptions options, StopSignals& signals) {
   }
   const RunTotals totals = running.totals();
   logger->Say(fmt::format(
-      "Summary: rows={} batches={} rows_per_second={:.0f} late_rows={} checkpoint={}", totals.rows,
-      totals.batches, totals.rows_per_second(), totals.late_rows, checkpoint));
+      "Summary: rows={} batches={} rows_per_second={:.0f} late_rows={}{}{} checkpoint={}",
+      totals.rows, totals.batches, totals.rows_per_second(), totals.late_rows,
+      Unusual("bad_records", totals.bad_records), Unusual("future_rows", totals.future_rows),
+      checkpoint));
   return code;
 }
 

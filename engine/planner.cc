@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "tidemark/engine/state_schema.h"
 #include "tidemark/operators/formats/format.h"
 
 namespace tidemark {
@@ -218,6 +219,7 @@ class Binder {
       return Lose();
     }
     bound_.aggregation = *std::move(aggregation);
+    bound_.state_schema = StateSchemaText(spec, *schema_);
     schema_ = bound_.aggregation->output_schema();
     // Only the column under the watermark says when a window is over.
     bound_.closes_groups = bound_.watermark.has_value() && bound_.aggregation->closes_groups() &&

@@ -43,6 +43,7 @@ struct BoundPlan {
   /// Canonical text, a line a node: what must stay the same for a checkpoint to be used again
   /// (design, section 4).
   std::string fingerprint;
+  std::string state_schema;  ///< StateSchemaText; empty without an aggregate
 };
 
 /// Checks the whole plan and binds it. InvalidArgument lists every mistake that was found, a line

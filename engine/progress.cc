@@ -105,6 +105,8 @@ void RunTotals::Add(const Progress& progress, absl::Duration spent) {
   rows += progress.num_input_rows;
   ++batches;
   if (progress.state.has_value()) late_rows += progress.state->rows_dropped_by_watermark;
+  bad_records += progress.source.bad.total() - progress.source.bad[BadReason::kNullValue];
+  if (progress.event_time.has_value()) future_rows += progress.event_time->future_rows;
   if (progress.num_input_rows > 0) busy += spent;
 }
 

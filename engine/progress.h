@@ -77,6 +77,8 @@ struct RunTotals {
   int64_t rows = 0;
   int64_t batches = 0;
   int64_t late_rows = 0;
+  int64_t bad_records = 0;  ///< tombstones are none
+  int64_t future_rows = 0;
   absl::Duration busy;  ///< time in batches that had rows
   /// `spent`: the batch's own share of the time (batches may overlap).
   void Add(const Progress& progress, absl::Duration spent);

@@ -8,18 +8,22 @@
 
 #include "tidemark/engine/result_rows.h"
 #include "tidemark/engine/uuid.h"
+#include "tidemark/state/crash_point.h"
 
 namespace tidemark {
 namespace {
 
 constexpr int kSnapshotsKept = 3;
+// Where they are a hundred batches apart or more: QueryOptions::snapshot_every.
+constexpr int kManyBatches = 100;
+constexpr absl::Duration kSnapshotPause = absl::Seconds(10);
 // Kafka's brokers forget a group's offsets after 7 days by default.
 constexpr absl::Duration kKeepMarkerEvery = absl::Hours(24);
 
 // How the memory limit is shared out. The rest is for what is in flight: prepared rows, output, the
 // allocator.
 size_t StoreBytes(size_t limit) {
-  return std::clamp(limit / 8, size_t{8} << 20, size_t{256} << 20);
+  return std::clamp(limit / 6, size_t{8} << 20, size_t{256} << 20);
 }
 // Of keys and values: the client's own share of a small record is as large again.
 size_t FetchBytes(size_t limit) {
@@ -32,12 +36,6 @@ size_t TableBytesLimit(size_t limit) { return limit / 2; }
 
 std::string PartitionText(const TopicPartition& partition) {
   return fmt::format("topic {} partition {}", partition.topic, partition.partition);
-}
-
-Offsets EndOffsets(const std::vector<AvailableRange>& available) {
-  Offsets ends;
-  for (const AvailableRange& range : available) ends[range.partition] = range.end;
-  return ends;
 }
 
 bool HasMore(const std::vector<AvailableRange>& available) {
@@ -74,7 +72,8 @@ QueryExecution::QueryExecution(BoundPlan bound, QueryOptions options)
       run_id_(RandomUuid()),
       start_time_(options_.clock->Monotonic()),
       marker_kept_at_(start_time_),
-      sizer_(static_cast<int64_t>(TableBytesLimit(options_.memory_limit) / 2)) {}
+      sizer_(static_cast<int64_t>(TableBytesLimit(options_.memory_limit) / 2)),
+      reports_(&bound_, &options_) {}
 
 QueryExecution::~QueryExecution() {
   reader_.reset();
@@ -96,6 +95,12 @@ absl::Status QueryExecution::Start() {
   if (checkpoint_ == nullptr) {
     if (absl::Status status = OpenCheckpoint(); !status.ok()) return status;
   }
+  // Like source and sink: what is wrong with it is told before there is a checkpoint of the query.
+  if (options_.bad_records == BadRecordPolicy::kDeadLetter && dead_letters_ == nullptr) {
+    absl::StatusOr<std::unique_ptr<DeadLetterWriter>> writer = options_.dead_letters();
+    if (!writer.ok()) return writer.status();
+    dead_letters_ = *std::move(writer);
+  }
   if (!source_open_) {
     if (absl::Status status = OpenSource(); !status.ok()) return status;
   }
@@ -103,11 +108,6 @@ absl::Status QueryExecution::Start() {
     if (absl::Status status = OpenSink(); !status.ok()) return status;
   }
   if (row_path_ == nullptr) {
-    if (options_.bad_records == BadRecordPolicy::kDeadLetter) {
-      absl::StatusOr<std::unique_ptr<DeadLetterWriter>> writer = options_.dead_letters();
-      if (!writer.ok()) return writer.status();
-      dead_letters_ = *std::move(writer);
-    }
     row_path_ = std::make_unique<RowPath>(&bound_, options_.bad_records, dead_letters_.get(),
                                           options_.threads, QueueBytes(options_.memory_limit));
     BatchReaderOptions reader{options_.clock, options_.logger, options_.give_up_after,
@@ -141,7 +141,13 @@ absl::Status QueryExecution::OpenCheckpoint() {
                     options_.checkpoint.description,
                     FingerprintDifference(checkpoint->fingerprint(), bound_.fingerprint)));
   }
-  new_query_ = !*loaded && !sink_open_;
+  if (!*loaded && sink_open_) {
+    return absl::DataLossError(
+        fmt::format("the checkpoint {} lost everything while the query ran; restore it from a "
+                    "backup, or start over with a new checkpoint and an empty sink",
+                    options_.checkpoint.description));
+  }
+  new_query_ = !*loaded;
   if (*loaded) progress_ = checkpoint->progress();
   replay_pending_ = checkpoint->pending().has_value();
   if (progress_.query_id.empty()) progress_.query_id = RandomUuid();
@@ -162,8 +168,11 @@ absl::Status QueryExecution::OpenSource() {
     request.topic = bound_.topic;
     request.query_id = progress_.query_id;
     request.queue_bytes = FetchBytes(options_.memory_limit);
+    request.may_lack_topic = !options_.fail_on_data_loss;
     request.schema = &bound_.format.schema;
-    request.state = progress_.source_state;
+    absl::StatusOr<SourceState> source_state = checkpoint_->ReadSourceState();
+    if (!source_state.ok()) return source_state.status();
+    request.state = *std::move(source_state);
     request.saved_records = checkpoint_->pending_records();
     if (!new_query_) {
       request.committed.emplace();
@@ -181,10 +190,7 @@ absl::Status QueryExecution::OpenSource() {
     if (cancelled_) source_->Cancel();
   }
   if (absl::Status status = source_->Open(); !status.ok()) {
-    if (!absl::IsNotFound(status) || new_query_) return status;
-    return absl::OutOfRangeError(fmt::format("{}; the checkpoint {} has read from it before",
-                                             std::string(status.message()),
-                                             options_.checkpoint.description));
+    return new_query_ ? status : JudgeMissing(status);
   }
   if (new_query_) {
     absl::StatusOr<Offsets> starting = source_->StartingOffsets();
@@ -203,6 +209,15 @@ absl::Status QueryExecution::OpenSource() {
   return absl::OkStatus();
 }
 
+// A topic that has gone since the query began took what was not read yet with it.
+absl::Status QueryExecution::JudgeMissing(const absl::Status& status) const {
+  if (!absl::IsNotFound(status)) return status;
+  return absl::OutOfRangeError(
+      fmt::format("{}; the checkpoint {} has read from it before; to wait for a new one, and go on "
+                  "without what was not read of the old one, use --fail-on-data-loss false",
+                  std::string(status.message()), options_.checkpoint.description));
+}
+
 absl::Status QueryExecution::OpenSink() {
   if (sink_ == nullptr) {
     absl::StatusOr<std::unique_ptr<Sink>> sink =
@@ -216,17 +231,27 @@ absl::Status QueryExecution::OpenSink() {
   if (absl::Status status = sink_->Open(context); !status.ok()) return status;
   // The checkpoint of a new query is made when source and sink are known to fit it, and before
   // anything is read.
+  DescribeCheckpoint();
   if (new_query_ && checkpoint_->progress().query_id.empty()) {
     Offsets starting;
     for (const auto& [partition, state] : progress_.partitions)
       starting[partition] = state.next_offset;
     absl::Status status = checkpoint_->Create(progress_.query_id, bound_.fingerprint, starting);
-    if (!status.ok()) return status;
+    if (!status.ok()) {
+      // Whether it was made is known when the store has been opened again.
+      table_.reset();
+      checkpoint_.reset();
+      return status;
+    }
     progress_ = checkpoint_->progress();
   }
   if (absl::Status status = CheckMarker(); !status.ok()) return status;
   sink_open_ = true;
   return absl::OkStatus();
+}
+
+void QueryExecution::DescribeCheckpoint() {
+  checkpoint_->Describe({bound_.state_schema, source_->description(), sink_->description()});
 }
 
 absl::Status QueryExecution::CheckMarker() {
@@ -263,15 +288,21 @@ absl::Status QueryExecution::CheckMarker() {
     return refuse(fmt::format("the sink is at epoch {}, the checkpoint at {}", marker->epoch,
                               progress_.epoch));
   }
-  if (marker->epoch < progress_.epoch) return absl::OkStatus();
+  // After a rewind the sink is still where the epoch before was, at that batch or past it.
+  if (marker->epoch < progress_.epoch && marker->batch_id >= progress_.batch_id) {
+    return absl::OkStatus();
+  }
   if (marker->batch_id < progress_.batch_id) {
     return refuse(fmt::format("the sink holds batches up to {}, the checkpoint has committed {}",
                               marker->batch_id, progress_.batch_id));
   }
   if (marker->batch_id > progress_.batch_id + 1 ||
       (marker->batch_id == progress_.batch_id + 1 && !pending.has_value())) {
-    return refuse(fmt::format("the sink holds batches up to {}, the checkpoint only {}",
-                              marker->batch_id, progress_.batch_id));
+    return refuse(
+        fmt::format("the sink holds batches up to {}, the checkpoint only {} (if it is an "
+                    "older copy, `tidemark checkpoint rewind` to one of its snapshots "
+                    "lets it write those batches again)",
+                    marker->batch_id, progress_.batch_id));
   }
   if (pending.has_value() && marker->batch_id == pending->batch_id &&
       marker->plan_hash != pending->Hash()) {
@@ -291,6 +322,7 @@ absl::Status QueryExecution::Reload() {
   batch_.reset();
   committing_.reset();
   if (absl::Status status = OpenCheckpoint(); !status.ok()) return status;
+  DescribeCheckpoint();
   reload_ = false;
   return absl::OkStatus();
 }
@@ -334,7 +366,7 @@ absl::StatusOr<bool> QueryExecution::BeginBatch() {
   if (next_.has_value()) {
     batch_ = std::exchange(next_, std::nullopt);
   } else {
-    batch_.emplace();
+    batch_ = Batch();
     const absl::StatusOr<bool> planned = Plan(&*batch_);
     if (!planned.ok() || !*planned) {
       const bool more = batch_->more;
@@ -369,7 +401,7 @@ void QueryExecution::KeepMarker() {
 // The next batch, if there is one, is planned and read while this one is written. What fails here
 // is found again, and told, when it is the next one's turn.
 void QueryExecution::BeginNext() {
-  next_.emplace();
+  next_ = Batch();
   const absl::StatusOr<bool> planned = Plan(&*next_);
   if (planned.ok() && *planned) {
     StartReading(*next_, /*hold=*/bound_.aggregation != nullptr);
@@ -392,7 +424,10 @@ absl::Status QueryExecution::Settle() {
 
 void QueryExecution::LogPlan() {
   committer_.Submit([this, plan = batch_->plan, records = std::move(batch_->saved_records)] {
-    return checkpoint_->LogPlan(plan, records);
+    CrashPoint("plan before log");
+    absl::Status status = checkpoint_->LogPlan(plan, records);
+    CrashPoint("plan after log");
+    return status;
   });
 }
 
@@ -423,7 +458,7 @@ absl::StatusOr<bool> QueryExecution::Plan(Batch* batch) {
   batch->started = options_.clock->Monotonic();
   batch->report.timestamp = options_.clock->Now();
   absl::StatusOr<std::vector<AvailableRange>> latest = source_->Available();
-  if (!latest.ok()) return latest.status();
+  if (!latest.ok()) return JudgeMissing(latest.status());
   batch->latest = *std::move(latest);
   const std::vector<AvailableRange> available = BoundByTrigger(batch->latest);
   const absl::Duration polled = options_.clock->Monotonic();
@@ -466,7 +501,10 @@ absl::StatusOr<bool> QueryExecution::Plan(Batch* batch) {
     const bool for_watermark =
         bound_.aggregation != nullptr && bound_.mode != OutputMode::kComplete &&
         bound_.trigger.kind != Trigger::Kind::kOnce && plan.watermark_us > plan.late_watermark_us;
-    if (!for_watermark) return false;
+    if (!for_watermark) {
+      reports_.WarnOfRows();
+      return false;
+    }
   }
   batch->to_read = plan.ranges;
   absl::StatusOr<std::string> saved = source_->SaveRecords(plan.ranges);
@@ -597,7 +635,7 @@ void QueryExecution::FinishProgress(const std::map<TopicPartition, LastRecord>& 
   after.batch_id = plan.batch_id;
   after.late_watermark_us = plan.late_watermark_us;
   after.watermark_us = plan.watermark_us;
-  Offsets ends;
+  std::vector<PlannedRange> read;
   for (const PlannedRange& range : plan.ranges) {
     PartitionProgress& partition = after.partitions[range.partition];
     partition.next_offset = range.end;
@@ -606,9 +644,12 @@ void QueryExecution::FinishProgress(const std::map<TopicPartition, LastRecord>& 
       partition.next_offset = std::min(range.end, now->second);
     if (const auto last = last_records.find(range.partition); last != last_records.end())
       partition.last = last->second;
-    ends[range.partition] = partition.next_offset;
+    read.push_back({range.partition, range.start, partition.next_offset});
   }
-  if (!ends.empty()) after.source_state = source_->StateAt(ends);
+  if (!read.empty()) {
+    batch_->source_change = source_->StateAfter(read);
+    after.source_state = std::move(batch_->source_change.head);
+  }
   for (const auto& [partition, time] : batch_->stats.max_event_time_us) {
     int64_t& known = after.partitions[partition].max_event_time_us;
     known = std::max(known, time);
@@ -663,8 +704,10 @@ absl::Status QueryExecution::CommitSink() {
     if (absl::Status status = CompareWithSink(*rows); !status.ok()) return status;
     batch_->report.sink.rows = batch_->written->row_count;
   } else {
+    CrashPoint("sink before");
     absl::StatusOr<SinkMarker> marker =
         sink_->Commit({batch_->plan.batch_id, batch_->plan.epoch, batch_->plan.Hash()}, *rows);
+    CrashPoint("sink after");
     if (!marker.ok()) return marker.status();
     batch_->report.sink.rows = marker->row_count;
   }
@@ -677,6 +720,7 @@ absl::Status QueryExecution::CommitSink() {
 absl::Status QueryExecution::CommitState() {
   const absl::Duration started = options_.clock->Monotonic();
   std::unique_ptr<StoreWrites> writes = checkpoint_->store().NewWrites();
+  Checkpoint::ChangeSourceRows(batch_->source_change, writes.get());
   const bool closes = bound_.closes_groups && bound_.mode != OutputMode::kComplete;
   const int64_t closed_upto = closes ? batch_->plan.watermark_us : kNoWatermark;
   size_t batch_bytes = batch_->row_bytes;
@@ -696,7 +740,10 @@ absl::Status QueryExecution::CommitState() {
     batch_->report.state = state;
   }
   committer_.Submit([this, writes = std::move(writes), after = batch_->after]() mutable {
-    return checkpoint_->Commit(after, std::move(writes));
+    CrashPoint("state before commit");
+    absl::Status status = checkpoint_->Commit(after, std::move(writes));
+    CrashPoint("state after commit");
+    return status;
   });
   const absl::Duration now = options_.clock->Monotonic();
   const absl::Duration spent = now - std::max(batch_->started, last_commit_at_);
@@ -712,12 +759,14 @@ absl::Status QueryExecution::CommitState() {
   const size_t limit = TableBytesLimit(options_.memory_limit);
   const bool over = table_ != nullptr && table_->memory_bytes() > limit;
   const bool snapshot =
-      options_.snapshot_every > 0 && (batch_id + 1) % options_.snapshot_every == 0;
+      options_.snapshot_every > 0 && (batch_id + 1) % options_.snapshot_every == 0 &&
+      (options_.snapshot_every < kManyBatches || now - last_snapshot_at_ >= kSnapshotPause);
   if (!over && !snapshot) return absl::OkStatus();
   // Groups leave memory, and the store is copied, when the store has them.
   if (absl::Status status = Settle(); !status.ok()) return status;
   if (over) table_->Evict(limit / 4 * 3);
   if (snapshot) {
+    last_snapshot_at_ = now;
     if (absl::Status status = checkpoint_->store().Snapshot(batch_id, kSnapshotsKept);
         !status.ok()) {
       options_.logger->Log(LogLevel::kWarning, "snapshot_failed",
@@ -738,68 +787,28 @@ void QueryExecution::ReportDurable() {
 // The source is told when it is not being read.
 void QueryExecution::Acknowledge() {
   if (!to_acknowledge_.has_value() || reader_->reading()) return;
+  CrashPoint("group before commit");
   if (!source_->Acknowledge(*to_acknowledge_).ok()) ++acknowledge_failures_;
+  CrashPoint("group after commit");
   to_acknowledge_.reset();
 }
 
 void QueryExecution::Report() {
-  const Batch& batch = *committing_;
-  Progress report = batch.report;
-  const BatchStats& stats = batch.stats;
-  const absl::Duration now = options_.clock->Monotonic();
+  const Batch batch = *std::exchange(committing_, std::nullopt);
   for (const PlannedRange& range : batch.plan.ranges) {
     if (!to_acknowledge_.has_value()) to_acknowledge_.emplace();
     (*to_acknowledge_)[range.partition] = range.end;
   }
   Acknowledge();
+  Progress report = batch.report;
   report.acknowledge_failures = std::exchange(acknowledge_failures_, 0);
   report.id = progress_.query_id;
   report.run_id = run_id_;
   report.name = options_.name;
-  report.batch_id = batch.plan.batch_id;
-  report.num_input_rows = stats.records;
-  report.durations.trigger_execution = now - batch.started;
-  // Batches may overlap: a batch's own time is what passed since the one before was through.
-  const absl::Duration spent = now - std::max(batch.started, last_batch_end_);
-  const double busy = absl::ToDoubleSeconds(spent);
-  report.processed_rows_per_second = busy <= 0 ? 0 : static_cast<double>(stats.records) / busy;
-  const double since_last =
-      last_batch_at_.has_value() ? absl::ToDoubleSeconds(batch.started - *last_batch_at_) : 0;
-  report.input_rows_per_second =
-      since_last <= 0 ? 0 : static_cast<double>(stats.records) / since_last;
-  last_batch_at_ = batch.started;
-  last_batch_end_ = now;
-  if (bound_.watermark.has_value()) {
-    Progress::EventTime times;
-    times.watermark_us = batch.plan.watermark_us;
-    times.future_rows = stats.event_time.future_rows;
-    if (stats.event_time.count > 0) {
-      times.min_us = stats.event_time.min;
-      times.max_us = stats.event_time.max;
-      times.avg_us =
-          static_cast<int64_t>(stats.event_time.sum / static_cast<double>(stats.event_time.count));
-    }
-    report.event_time = times;
-  }
-  if (report.state.has_value()) {
-    report.state->commit_time = report.durations.commit_offsets;
-    report.state->rows_dropped_by_watermark = stats.late_rows;
-    report.state->rows_without_event_time = stats.null_event_time_rows;
-  }
   report.source.description = source_->description();
-  for (const auto& [partition, state] : batch.after.partitions)
-    report.source.end[partition] = state.next_offset;
-  report.source.start = report.source.end;
-  for (const PlannedRange& range : batch.plan.ranges)
-    report.source.start[range.partition] = range.start;
-  report.source.latest = EndOffsets(batch.latest);
-  report.source.bad = stats.bad;
-  report.source.lost_offsets = batch.lost_offsets;
   report.sink.description = sink_->description();
-  committing_.reset();
-  totals_.Add(report, spent);
-  last_progress_ = report;
-  if (options_.on_progress) options_.on_progress(report);
+  reports_.Add(std::move(report), {batch.plan, batch.stats, batch.after, batch.latest,
+                                   batch.lost_offsets, batch.started});
 }
 
 absl::Status QueryExecution::Finish() { return sink_->Finish(); }

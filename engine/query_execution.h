@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "tidemark/engine/batch_planning.h"
 #include "tidemark/engine/batch_reader.h"
+#include "tidemark/engine/batch_reports.h"
 #include "tidemark/engine/checkpoint.h"
 #include "tidemark/engine/pipeline.h"
 #include "tidemark/engine/planner.h"
@@ -64,8 +65,8 @@ class QueryExecution {
   /// True once a batch was planned or resumed: what InvalidArgument means then (exit 1 instead of
   /// 2).
   bool planned() const { return planned_; }
-  const RunTotals& totals() const { return totals_; }
-  const std::optional<Progress>& last_progress() const { return last_progress_; }
+  const RunTotals& totals() const { return reports_.totals(); }
+  const std::optional<Progress>& last_progress() const { return reports_.last(); }
 
   static bool is_transient(const absl::Status& status) {
     return status.code() == absl::StatusCode::kUnavailable ||
@@ -85,6 +86,7 @@ class QueryExecution {
     std::vector<AvailableRange> latest;  ///< what there was when it was planned
     bool more = false;                   ///< something was left unread because of a bound
     QueryProgress after;                 ///< what the commit will write
+    SourceStateChange source_change;     ///< and of the source's rows
     BatchStats stats;
     std::vector<RowBatch> rows;  ///< without an aggregate
     size_t row_bytes = 0;        ///< of rows prepared or kept
@@ -99,7 +101,9 @@ class QueryExecution {
 
   absl::Status OpenCheckpoint();
   absl::Status OpenSource();
+  absl::Status JudgeMissing(const absl::Status& status) const;
   absl::Status OpenSink();
+  void DescribeCheckpoint();
   absl::Status CheckMarker();
   absl::Status Reload();
 
@@ -138,7 +142,7 @@ class QueryExecution {
   std::unique_ptr<Source> source_;
   std::unique_ptr<BatchReader> reader_;
   std::unique_ptr<Sink> sink_;
-  TaskThread committer_;
+  TaskThread committer_{"tide-commit"};
   bool new_query_ = false;
   bool source_open_ = false;
   bool sink_open_ = false;
@@ -162,11 +166,9 @@ class QueryExecution {
   BatchSizer sizer_;
   bool was_cut_ = false;
   bool planned_ = false;
-  RunTotals totals_;
-  std::optional<Progress> last_progress_;
+  BatchReports reports_;
   absl::Duration last_commit_at_ = -absl::InfiniteDuration();
-  std::optional<absl::Duration> last_batch_at_;
-  absl::Duration last_batch_end_ = -absl::InfiniteDuration();
+  absl::Duration last_snapshot_at_ = -absl::InfiniteDuration();
   std::atomic<bool> cancelled_{false};
   std::atomic<Source*> cancel_source_{nullptr};
   std::atomic<Sink*> cancel_sink_{nullptr};

@@ -27,9 +27,10 @@ struct SourceRequest {
   std::string query_id;
   std::optional<Offsets> committed;  ///< the checkpoint's offsets; nothing for a new query
   size_t queue_bytes = 0;            ///< for records fetched ahead
+  bool may_lack_topic = false;       ///< a topic that is gone is a loss, no error
   Offsets planned;  ///< where a batch that was planned before the restart, and not finished, ends
   const Schema* schema = nullptr;  ///< the decoded columns: what a polled table is asked for
-  std::string state;               ///< Source::StateAt of the last committed batch; empty: none
+  SourceState state;               ///< as the committed batches left it (Source::StateAfter)
   std::string saved_records;       ///< Source::SaveRecords of that planned batch; empty: none
 };
 
@@ -75,7 +76,9 @@ struct QueryOptions {
   bool fail_on_data_loss = true;
   int threads = 0;  ///< workers; 0: as many as the machine has cores
   size_t memory_limit = size_t{512} << 20;
-  int snapshot_every = 100;  ///< batches; 0: never
+  /// Batches between two snapshots; 0: never. From 100 on also 10 seconds at least: of batches that
+  /// take milliseconds a hundred are not worth one, and each holds up a batch.
+  int snapshot_every = 100;
   absl::Duration give_up_after = absl::InfiniteDuration();
 
   std::shared_ptr<Clock> clock;  ///< null: the machine's. Shared with the test that moves it.

@@ -4,6 +4,9 @@
 
 #include <algorithm>
 
+#include "tidemark/engine/task_thread.h"
+#include "tidemark/state/crash_point.h"
+
 namespace tidemark {
 namespace {
 
@@ -24,7 +27,10 @@ RowPath::RowPath(const BoundPlan* plan, BadRecordPolicy policy, DeadLetterWriter
   for (int i = 0; i < std::max(1, threads); ++i) {
     // Planning made a decoder of this format already: it cannot fail here.
     decoders_.push_back(*MakeDecoder(bound_.format));
-    threads_.emplace_back([this, decoder = decoders_.back().get()] { Work(decoder); });
+    threads_.emplace_back([this, i, decoder = decoders_.back().get()] {
+      NameThisThread(fmt::format("tide-work-{}", i));
+      Work(decoder);
+    });
   }
 }
 
@@ -169,6 +175,7 @@ absl::Status RowPath::Process(const RawRecords& chunk, Decoder* decoder) {
   stats.bytes = static_cast<int64_t>(chunk.bytes);
   std::vector<BadRecord> bad;
   RowBatch batch = decoder->Decode(chunk, policy_ == BadRecordPolicy::kNull, &bad);
+  CrashPoint("decode middle");
   if (absl::Status status = decoder->status(); !status.ok()) return status;
   if (absl::Status status = RejectRecords(chunk, bad, &stats); !status.ok()) return status;
 
@@ -182,6 +189,7 @@ absl::Status RowPath::Process(const RawRecords& chunk, Decoder* decoder) {
     stats.max_event_time_us[{chunk.topic, chunk.partition}] = chunk_stats.event_time.watermark_max;
   }
   if (absl::Status status = Keep(chunk, batch, &stats); !status.ok()) return status;
+  CrashPoint("aggregate middle");
   Merge(stats);
   return absl::OkStatus();
 }

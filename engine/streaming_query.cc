@@ -6,6 +6,8 @@
 #include <chrono>
 #include <utility>
 
+#include "tidemark/engine/task_thread.h"
+
 namespace tidemark {
 namespace {
 
@@ -38,7 +40,10 @@ absl::StatusOr<std::unique_ptr<StreamingQuery>> Start(const Query& query, QueryO
       QueryExecution::Create(query, std::move(options));
   if (!execution.ok()) return execution.status();
   running->execution_ = *std::move(execution);
-  running->thread_ = std::thread([self] { self->Run(); });
+  running->thread_ = std::thread([self] {
+    NameThisThread("tide-query");
+    self->Run();
+  });
   return running;
 }
 

@@ -1,10 +1,18 @@
 #include "tidemark/engine/task_thread.h"
 
+#include <pthread.h>
+
 #include <utility>
 
 namespace tidemark {
 
-TaskThread::TaskThread() : thread_([this] { Run(); }) {}
+void NameThisThread(const std::string& name) { pthread_setname_np(pthread_self(), name.c_str()); }
+
+TaskThread::TaskThread(std::string name)
+    : thread_([this, name = std::move(name)] {
+        NameThisThread(name);
+        Run();
+      }) {}
 
 TaskThread::~TaskThread() {
   {

@@ -5,6 +5,7 @@
 #include <deque>
 #include <future>
 #include <mutex>
+#include <string>
 #include <thread>
 #include <utility>
 
@@ -17,7 +18,8 @@ namespace tidemark {
 /// follows a write that failed must not be written. Submit and Wait are called by one thread.
 class TaskThread {
  public:
-  TaskThread();
+  /// `name` is the thread's in the system's lists (top -H); at most 15 characters.
+  explicit TaskThread(std::string name);
   /// Finishes what was submitted.
   ~TaskThread();
   TaskThread(const TaskThread&) = delete;
@@ -43,6 +45,9 @@ class TaskThread {
   absl::Status failure_;
   std::thread thread_;
 };
+
+/// Names the calling thread, for the system's lists; at most 15 characters.
+void NameThisThread(const std::string& name);
 
 }  // namespace tidemark
 

@@ -15,22 +15,22 @@ constexpr int kMaxBatches = 10'000;
 
 // A JSON document in the making: either a value's text or an object's members in order.
 struct JsonTree {
-  std::string text;
-  std::vector<std::pair<std::string, JsonTree>> members;
+  std::string name = {};  // of a member
+  std::string text = {};
+  std::vector<JsonTree> members = {};
 
-  JsonTree* Member(const std::string& name) {
-    for (auto& [known, tree] : members) {
-      if (known == name) return &tree;
+  JsonTree* Member(const std::string& member) {
+    for (JsonTree& tree : members) {
+      if (tree.name == member) return &tree;
     }
-    members.emplace_back(name, JsonTree());
-    return &members.back().second;
+    return &members.emplace_back(JsonTree{.name = member});
   }
   std::string ToString() const {
     if (!text.empty()) return text;
     std::string out = "{";
-    for (const auto& [name, tree] : members) {
+    for (const JsonTree& tree : members) {
       if (out.size() > 1) out += ',';
-      AppendJsonString(name, &out);
+      AppendJsonString(tree.name, &out);
       out += ':' + tree.ToString();
     }
     return out + "}";

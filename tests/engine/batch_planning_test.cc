@@ -92,7 +92,7 @@ TEST(BatchPlan, ReadsBackWhatItWrote) {
   plan.time_us = -5;
   plan.late_watermark_us = kNoWatermark;
   plan.watermark_us = 12;
-  plan.ranges = {{P(0), 1, 2}, {{"other.topic-1", 3}, 5, INT64_MAX}};
+  plan.ranges = {{{"other.topic-1", 3}, 5, INT64_MAX}, {P(0), 1, 2}};
   plan.idle = {P(4)};
   const absl::StatusOr<BatchPlan> read = BatchPlan::Decode(plan.Encode());
   ASSERT_TRUE(read.ok()) << read.status();

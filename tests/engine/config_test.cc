@@ -19,6 +19,7 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::StartsWith;
 using Variables = std::map<std::string, std::string>;
 
@@ -279,7 +280,10 @@ TEST_F(ConfigTest, Sinks) {
   EXPECT_THAT(Problem({"--sink", "parquet:out?partition=date"}),
               AllOf(StartsWith("--sink: 'parquet:out?partition=date'"), HasSubstr("partition_by")));
   EXPECT_THAT(Problem({"--sink", "mysql://app:secret@db/shop/totals"}),
-              AllOf(HasSubstr("TIDEMARK_MYSQL_PASSWORD"), ::testing::Not(HasSubstr("secret@"))));
+              AllOf(HasSubstr("TIDEMARK_MYSQL_PASSWORD"), Not(HasSubstr("secret@"))));
+  EXPECT_THAT(Problem({"--sink", "mariadb://app:hunter2@db/shop/totals"}),
+              AllOf(StartsWith("--sink: 'mariadb://...@db/shop/totals' is none of console"),
+                    Not(HasSubstr("hunter2"))));
   EXPECT_THAT(Problem({"--sink", "mysql://app@db/shop/totals?creat_table=true"}),
               HasSubstr("create_table"));
 }
@@ -406,11 +410,12 @@ TEST_F(ConfigTest, AJobOfATableIsToldWhichOne) {
   EXPECT_EQ(Problem({"--source", "postgres://me@[::1]:5432/shop/orders"}), "");
   EXPECT_EQ(Problem({"--source", "postgres://me@[::1]/shop/orders", "--poll-interval", "5s"}), "");
   EXPECT_THAT(Problem({"--source", "oracle://me@localhost/shop/orders"}),
-              StartsWith("--source: 'oracle://me@localhost/shop/orders' is not mysql://"));
+              StartsWith("--source: 'oracle://...@localhost/shop/orders' is not mysql://"));
   EXPECT_THAT(Problem({"--source", "postgres://me@localhost/shop"}), HasSubstr("names no table"));
   EXPECT_THAT(Problem({"--source", "postgres://localhost/shop/orders"}),
               HasSubstr("names no user"));
-  EXPECT_THAT(Problem({"--source", "postgres://me@h/shop/orders?a=b"}), HasSubstr("no parameters"));
+  EXPECT_THAT(Problem({"--source", "postgres://me@h/shop/orders?a=b"}),
+              HasSubstr("a table has none"));
   // Nobody answers there, or nobody who knows us: the message names the server that was asked.
   const auto asked = [this](const std::string& url) {
     const Schema schema = Schema().Int64("id");
@@ -423,9 +428,13 @@ TEST_F(ConfigTest, AJobOfATableIsToldWhichOne) {
   EXPECT_THAT(asked("postgres://me@[::1]/shop/orders"), HasSubstr("[::1]:5432"));
   EXPECT_THAT(asked("postgres://me@127.0.0.1/shop/orders"), HasSubstr("127.0.0.1:5432"));
   EXPECT_THAT(asked("mysql://me@[::1]/shop/orders"), HasSubstr("[::1]:3306"));
-  const std::string problem = Problem({"--source", "postgres://me:hunter2@localhost/shop/orders"});
-  EXPECT_THAT(problem, HasSubstr("holds a password"));
-  EXPECT_EQ(problem.find("hunter2"), std::string::npos);
+  EXPECT_THAT(Problem({"--source", "postgres://me:hunter2@localhost/shop/orders"}),
+              AllOf(HasSubstr("the PostgreSQL URL holds a password"), Not(HasSubstr("hunter2"))));
+  for (const char* url : {"postgresql://me:hunter2@localhost/shop/orders",
+                          "me:hunter2@localhost/shop/orders", "oracle://me:hunter2@h@x/d/t"}) {
+    EXPECT_THAT(Problem({"--source", url}),
+                AllOf(HasSubstr("is not mysql://USER@HOST"), Not(HasSubstr("hunter2"))));
+  }
   EXPECT_THAT(Problem({"--source", "mysql://me@h/d/t", "--starting-offsets", "earliest"}),
               StartsWith("--starting-offsets: the job totals reads a table"));
   EXPECT_THAT(Problem({"--source", "mysql://me@h/d/t"},
@@ -435,6 +444,19 @@ TEST_F(ConfigTest, AJobOfATableIsToldWhichOne) {
   definition_.table.reset();
   EXPECT_THAT(Problem({"--source", "mysql://me@h/d/t"}),
               StartsWith("--source: the job totals reads a topic"));
+}
+
+TEST_F(ConfigTest, DeadLettersOfATableNeedABrokerToo) {
+  definition_.table.emplace();
+  const std::vector<std::string> flags = {"--source", "mysql://me@h/d/t", "--bad-records",
+                                          "dead-letter:topic=dead"};
+  EXPECT_THAT(Problem(flags), AllOf(StartsWith("--bad-records: a topic for dead letters needs"),
+                                    HasSubstr("--brokers HOST:PORT")));
+  std::vector<std::string> embedded = flags;
+  embedded.insert(embedded.end(), {"--brokers", "embedded"});
+  EXPECT_THAT(Problem(embedded), HasSubstr("needs a real broker"));
+  embedded.back() = "localhost:1";
+  EXPECT_EQ(Problem(embedded), "");
 }
 
 TEST_F(ConfigTest, PasswordsAreNotTakenFromTheCommandLineOrWrittenInTheFile) {
@@ -450,6 +472,37 @@ TEST_F(ConfigTest, PasswordsAreNotTakenFromTheCommandLineOrWrittenInTheFile) {
   EXPECT_THAT(problem, AllOf(StartsWith(file + ":2: source_password does not belong"),
                              HasSubstr("${file:PATH}")));
   EXPECT_EQ(problem.find("hunter2"), std::string::npos);
+}
+
+TEST_F(ConfigTest, KafkasPasswordComesFromTheEnvironmentOrTheFile) {
+  const std::string secret = File("s3cret\r\nmore\n", "secret");
+  const std::string config = File("kafka_password: ${env:KEY}\nkafka: {sasl.username: app}\n");
+  const auto password = [&](std::vector<std::string> flags, Variables variables) {
+    absl::StatusOr<Config> read = Load(std::move(flags), std::move(variables));
+    EXPECT_TRUE(read.ok()) << read.status();
+    return read.ok() ? read->kafka.at("sasl.password").value : "";
+  };
+  EXPECT_EQ(password({}, {{"TIDEMARK_KAFKA_PASSWORD", "a;b=c"}}), "a;b=c");
+  EXPECT_EQ(password({}, {{"TIDEMARK_KAFKA_PASSWORD_FILE", secret}}), "s3cret");
+  EXPECT_EQ(password({"--config", config}, {{"KEY", "abc"}}), "abc");
+  // The most particular one counts.
+  EXPECT_EQ(password({"--config", config}, {{"KEY", "abc"}, {"TIDEMARK_KAFKA_PASSWORD", "env"}}),
+            "env");
+  EXPECT_EQ(
+      password({}, {{"TIDEMARK_KAFKA", "sasl.password=own"}, {"TIDEMARK_KAFKA_PASSWORD", "p"}}),
+      "own");
+  EXPECT_EQ(Load({}, {{"TIDEMARK_SINK_PASSWORD_FILE", secret}})->Find("sink-password")->value,
+            "s3cret");
+  EXPECT_THAT(Problem({}, {{"TIDEMARK_SINK_PASSWORD_FILE", "/nowhere"}}),
+              StartsWith("TIDEMARK_SINK_PASSWORD_FILE: the file /nowhere cannot be read"));
+
+  for (const std::string& problem :
+       {Problem({"--kafka", "kafka.sasl.password=hunter2"}),
+        Problem({"--kafka", "ssl.key.password=hunter2"}),
+        Problem({"--config", File("kafka: {sasl.password: hunter2}\n")}),
+        Problem({}, {{"TIDEMARK_KAFKA", "sasl.password=a;hunter2"}})}) {
+    EXPECT_THAT(problem, AllOf(Not(HasSubstr("hunter2")), Not("")));
+  }
 }
 
 TEST_F(ConfigTest, ValuesInTheFileMayNameVariablesAndFiles) {

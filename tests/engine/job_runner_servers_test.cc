@@ -87,6 +87,7 @@ TEST_F(JobRunnerServersTest, AnUnknownTopic) {
   const ProcessResult unknown = folder_.Run(kJob, Flags());
   EXPECT_EQ(unknown.exit_code, 2);
   EXPECT_THAT(Error(unknown), HasSubstr(topic_));
+  EXPECT_EQ(folder_.Run(kJob, Flags({"--fail-on-data-loss", "false"})).exit_code, 2);
   // Nothing is left behind that the next start would take for a checkpoint.
   Create();
   Produce({Registration(1)});
@@ -97,7 +98,17 @@ TEST_F(JobRunnerServersTest, AnUnknownTopic) {
   ASSERT_TRUE(kafka_->DeleteTopic(topic_).ok());
   const ProcessResult gone = folder_.Run(kJob, Flags());
   EXPECT_EQ(gone.exit_code, 3) << gone.stderr_text;
-  EXPECT_THAT(Error(gone), HasSubstr(topic_));
+  EXPECT_THAT(Error(gone), AllOf(HasSubstr(topic_), HasSubstr("--fail-on-data-loss false")));
+  // Without the guard there is nothing to read, until there is a topic of that name again.
+  const ProcessResult allowed = folder_.Run(kJob, Flags({"--fail-on-data-loss", "false"}));
+  EXPECT_EQ(allowed.exit_code, 0) << allowed.stderr_text;
+  EXPECT_THAT(allowed.stderr_text,
+              AllOf(HasSubstr("event=data_loss"), HasSubstr("Summary: rows=0 ")));
+  Create();
+  Produce({Registration(2), Registration(3)});
+  const ProcessResult back = folder_.Run(kJob, Flags({"--fail-on-data-loss", "false"}));
+  EXPECT_EQ(back.exit_code, 0) << back.stderr_text;
+  EXPECT_THAT(back.stderr_text, HasSubstr("Summary: rows=2 "));
 }
 
 TEST_F(JobRunnerServersTest, ATopicMadeAnew) {
@@ -171,8 +182,8 @@ TEST_F(JobRunnerServersTest, DeadLettersInAFolderAndATopic) {
 
   const ProcessResult none =
       folder_.Run(kJob, Flags({"--bad-records", "dead-letter:topic=nowhere", "--checkpoint", "c"}));
-  EXPECT_EQ(none.exit_code, 1) << none.stderr_text;
-  EXPECT_THAT(Error(none), HasSubstr("nowhere"));
+  EXPECT_EQ(none.exit_code, 2) << none.stderr_text;
+  EXPECT_THAT(Error(none), HasSubstr("no topic nowhere for dead letters"));
 }
 
 TEST_F(JobRunnerServersTest, LargeAndDeepRecords) {

@@ -178,7 +178,7 @@ TEST_F(KafkaJobTest, ATopicThatIsNotThereEndsTheJobWithoutACheckpoint) {
       folder_.Run(kJob, {"--brokers", kafka_->brokers(), "--topic", "some", "--starting-offsets",
                          "earliest", "--trigger", "available-now", "--sink", "kafka:missing"});
   EXPECT_EQ(missing.exit_code, 2) << missing.stderr_text;
-  EXPECT_THAT(missing.stderr_text, HasSubstr("there is no topic missing"));
+  EXPECT_THAT(missing.stderr_text, HasSubstr("has no topic missing"));
   const ProcessResult made = folder_.Run(
       kJob, {"--brokers", kafka_->brokers(), "--topic", "some", "--starting-offsets", "earliest",
              "--trigger", "available-now", "--sink", "kafka:missing?create_topic=true"});

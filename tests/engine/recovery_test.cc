@@ -3,12 +3,16 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 
+#include "absl/time/clock.h"
+#include "operators/sources/timed_table.h"
 #include "tidemark/engine/connectors.h"
 #include "tidemark/engine/streaming_query.h"
 #include "tidemark/engine/test_kit.h"
 #include "tidemark/operators/rows/text.h"
+#include "tidemark/operators/sources/polling_source.h"
 
 namespace tidemark {
 namespace {
@@ -180,6 +184,67 @@ TEST_P(FailingCommits, AnyOneOfTheStateIsRiddenOut) {
     }
     EXPECT_GT(failing, 12);
   }
+}
+
+// The commit that makes the checkpoint: started again, the query must find itself there.
+TEST(Recovery, AFirstCommitThatFailedIsMadeAgain) {
+  TestKit undisturbed(Totals(OutputMode::kAppend), {}, Limit(200));
+  AddOrders(undisturbed, 0, 1000);
+  ASSERT_TRUE(undisturbed.RunAll().ok());
+  for (const bool applied : {false, true}) {
+    int commits_left = 0;
+    QueryOptions used;
+    TestKit kit(Totals(OutputMode::kAppend), {}, [&](QueryOptions& options) {
+      options.max_offsets_per_trigger = 200;
+      options.checkpoint.open =
+          [&, open = options.checkpoint.open](
+              size_t bytes, bool* created) -> absl::StatusOr<std::unique_ptr<CheckpointStore>> {
+        absl::StatusOr<std::unique_ptr<CheckpointStore>> store = open(bytes, created);
+        if (!store.ok()) return store;
+        return std::make_unique<FailingStore>(*std::move(store), &commits_left, applied);
+      };
+      used = options;
+      options.checkpoint.open = [](size_t, bool*) { return absl::UnavailableError("not yet"); };
+    });
+    AddOrders(kit, 0, 1000);
+    ASSERT_TRUE(absl::IsUnavailable(kit.Start()));
+    Job job;
+    auto execution = QueryExecution::Create(Totals(OutputMode::kAppend)(job), used);
+    ASSERT_TRUE(execution.ok()) << execution.status();
+    EXPECT_TRUE(absl::IsUnavailable((*execution)->Start()));
+    EXPECT_TRUE((*execution)->Start().ok());
+    EXPECT_TRUE((*execution)->RunBatch().ok());
+    EXPECT_TRUE((*execution)->Settle().ok());
+    execution->reset();
+    execution = QueryExecution::Create(Totals(OutputMode::kAppend)(job), used);
+    absl::Status status = (*execution)->Start();
+    for (absl::StatusOr<bool> ran = true; status.ok() && *ran; status = ran.status()) {
+      ran = (*execution)->RunBatch();
+    }
+    EXPECT_TRUE(status.ok()) << status;
+    EXPECT_TRUE((*execution)->Settle().ok());
+    EXPECT_EQ(kit.Batches(), undisturbed.Batches()) << (applied ? "applied" : "lost");
+  }
+}
+
+TEST(Recovery, ACheckpointEmptiedWhileTheQueryRunsIsNotBegunAgain) {
+  int commits_left = 4;
+  auto checkpoint = std::make_shared<MemoryCheckpoint>();
+  TestKit kit(Totals(OutputMode::kAppend), {}, [&](QueryOptions& options) {
+    options.max_offsets_per_trigger = 200;
+    options.checkpoint.open =
+        [&](size_t, bool* created) -> absl::StatusOr<std::unique_ptr<CheckpointStore>> {
+      absl::StatusOr<std::unique_ptr<CheckpointStore>> store = checkpoint->Open(created);
+      if (!store.ok()) return store;
+      return std::make_unique<FailingStore>(*std::move(store), &commits_left, false);
+    };
+  });
+  AddOrders(kit, 0, 1000);
+  EXPECT_TRUE(absl::IsUnavailable(kit.RunAll()));
+  checkpoint = std::make_shared<MemoryCheckpoint>();
+  const absl::Status status = kit.RunAll();
+  EXPECT_EQ(ExitCode(status, true), 4) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("lost everything while the query ran"));
 }
 
 // A sink whose commit fails, before or after it has the rows.
@@ -379,6 +444,46 @@ TEST(DataLoss, ARangeThatLeftTheLogBeforeItsReRun) {
   }
 }
 
+class SnapshotCounter : public FailingStore {
+ public:
+  SnapshotCounter(std::unique_ptr<CheckpointStore> store, std::vector<int64_t>* snapshots)
+      : FailingStore(std::move(store), &no_failure_, false), snapshots_(snapshots) {}
+  absl::Status Snapshot(int64_t batch_id, int /*keep*/) override {
+    snapshots_->push_back(batch_id);
+    return absl::OkStatus();
+  }
+
+ private:
+  int no_failure_ = -1;
+  std::vector<int64_t>* snapshots_;
+};
+
+TEST(Snapshots, AreAsManyBatchesApartAsAskedAndFromAHundredOnTenSecondsToo) {
+  for (const int every : {5, 100}) {
+    std::vector<int64_t> snapshots;
+    TestKit kit(Totals(OutputMode::kUpdate), {}, [&](QueryOptions& options) {
+      options.snapshot_every = every;
+      options.checkpoint.open =
+          [&, open = options.checkpoint.open](
+              size_t bytes, bool* created) -> absl::StatusOr<std::unique_ptr<CheckpointStore>> {
+        absl::StatusOr<std::unique_ptr<CheckpointStore>> store = open(bytes, created);
+        if (!store.ok()) return store;
+        return std::make_unique<SnapshotCounter>(*std::move(store), &snapshots);
+      };
+    });
+    for (int batch = 0; batch < 500; ++batch) {
+      if (batch == 250) kit.clock().Advance(absl::Seconds(10));
+      AddOrders(kit, batch, batch + 1);
+      ASSERT_TRUE(kit.RunBatch().value());
+    }
+    if (every == 5) {
+      EXPECT_EQ(snapshots.size(), 100u);
+    } else {
+      EXPECT_THAT(snapshots, ElementsAre(99, 299));
+    }
+  }
+}
+
 TEST(BadRecords, EachPolicy) {
   const auto pipeline = [](Job& job) {
     return job.Source("t")
@@ -439,6 +544,178 @@ TEST(BadRecords, DeadLettersNeedAPlaceWithRoom) {
   full.AddRaw("{");
   const absl::Status status = full.RunBatch().status();
   EXPECT_EQ(ExitCode(status, true), 1) << status;
+}
+
+// ---- Polled tables: rows come once, so what they leave in the checkpoint must be right
+
+// A hundred rows a round, some with times of up to nearly a look-back (400 ms) ago.
+void AddTimedRows(TimedTable::Content* rows, int64_t round) {
+  std::minstd_rand random(static_cast<unsigned>(round) + 1);
+  for (int64_t i = 0; i < 100; ++i) {
+    const int64_t ago = random() % 3 == 0 ? static_cast<int64_t>(random() % 390'000) : 0;
+    rows->insert(
+        {2'000'000 + round * 100'000 + i * 10 - ago, static_cast<uint64_t>(round * 100 + i)});
+  }
+}
+
+class PolledKit {
+ public:
+  using Open = std::function<absl::StatusOr<std::unique_ptr<CheckpointStore>>(
+      std::unique_ptr<CheckpointStore>)>;
+  explicit PolledKit(Open open, Trigger trigger = Trigger::Asap())
+      : kit_(
+            [trigger](Job& job) {
+              return job.Source("orders")
+                  .Decode(Rows(Schema().Int64("id")))
+                  .WriteTo(job.Sink("ids"), OutputMode::kAppend, trigger);
+            },
+            {},
+            [this, open = std::move(open)](QueryOptions& options) {
+              options.max_offsets_per_trigger = 70;
+              options.input = {
+                  "timed", [rows = rows_](const SourceRequest& request) {
+                    PollingOptions polling;
+                    polling.mode = PollingMode::kTimestampAndId;
+                    polling.look_back = absl::Milliseconds(400);
+                    polling.poll_interval = absl::ZeroDuration();
+                    PollingStart start{request.topic, *request.schema, request.committed,
+                                       request.state, request.saved_records};
+                    return PollingSource::Make(std::make_unique<TimedTable>(rows), polling, start);
+                  }};
+              options.checkpoint.open =
+                  [open, store = options.checkpoint.open](
+                      size_t bytes,
+                      bool* created) -> absl::StatusOr<std::unique_ptr<CheckpointStore>> {
+                auto opened = store(bytes, created);
+                if (!opened.ok()) return opened;
+                return open(*std::move(opened));
+              };
+            }) {}
+
+  TestKit& kit() { return kit_; }
+  TimedTable::Content& rows() { return *rows_; }
+  bool HasAll() const {
+    size_t rows = 0;
+    for (const auto& batch : kit_.Batches()) rows += batch.size();
+    return rows >= rows_->size();
+  }
+  /// Each row once.
+  void ExpectAll() {
+    std::vector<std::string> rows;
+    for (const auto& batch : kit_.Batches()) rows.insert(rows.end(), batch.begin(), batch.end());
+    std::sort(rows.begin(), rows.end());
+    EXPECT_EQ(rows.size(), rows_->size());
+    EXPECT_EQ(std::adjacent_find(rows.begin(), rows.end()), rows.end()) << "a row came twice";
+  }
+
+ private:
+  const std::shared_ptr<TimedTable::Content> rows_ = std::make_shared<TimedTable::Content>();
+  TestKit kit_;
+};
+
+// Each commit of a run, of plans and of states, fails once, applied or not; the query goes on, or
+// dies and starts again.
+TEST_P(FailingCommits, OfAPolledTableLoseAndRepeatNoRow) {
+  for (const bool applied : {false, true}) {
+    for (const bool dies : {false, true}) {
+      int failing = 0;
+      for (int commits_left = -1; commits_left < 0; ++failing) {
+        ASSERT_LT(failing, 200);
+        commits_left = failing;
+        PolledKit polled([&](std::unique_ptr<CheckpointStore> store) {
+          return std::make_unique<FailingStore>(std::move(store), &commits_left, applied);
+        });
+        for (int64_t round = 0; round < 10; ++round) {
+          AddTimedRows(&polled.rows(), round);
+          // Until a pass has seen what the one before could not. The pause between two is twice as
+          // long as the last one, which is long if the machine had other things to do.
+          const absl::Time limit = absl::Now() + absl::Seconds(20);
+          for (int idle = 0; idle < 4;) {
+            const absl::StatusOr<bool> ran = RunSome(polled.kit(), GetParam());
+            if (!ran.ok()) {
+              ASSERT_TRUE(absl::IsUnavailable(ran.status())) << ran.status();
+              if (dies) polled.kit().Stop();
+            } else if (!*ran) {
+              absl::SleepFor(absl::Microseconds(100));
+              if (++idle == 4 && !polled.HasAll() && absl::Now() < limit) idle = 0;
+            }
+          }
+          if (round % 3 == 2) polled.kit().Stop();
+        }
+        polled.ExpectAll();
+        if (HasFailure()) {
+          FAIL() << "commit " << failing << (applied ? " applied" : " lost") << dies;
+        }
+      }
+      EXPECT_GT(failing, 30);
+    }
+  }
+}
+
+// What was planned before the crash is not all there is.
+TEST(Recovery, AvailableNowOfAPolledTableGoesOnAfterTheBatchThatWasUnderWay) {
+  // The query's beginning, its plan, what that made: none of it there, or just the last.
+  for (int failing = 0; failing < 3; ++failing) {
+    for (const bool applied : {false, true}) {
+      int commits_left = failing;
+      PolledKit polled(
+          [&](std::unique_ptr<CheckpointStore> store) {
+            return std::make_unique<FailingStore>(std::move(store), &commits_left, applied);
+          },
+          Trigger::AvailableNow());
+      AddTimedRows(&polled.rows(), 0);
+      ASSERT_TRUE(absl::IsUnavailable(polled.kit().RunAll()));
+      polled.kit().Stop();
+      AddTimedRows(&polled.rows(), 1);
+      const absl::Status status = polled.kit().RunAll();
+      ASSERT_TRUE(status.ok()) << status;
+      polled.ExpectAll();
+    }
+  }
+}
+
+TEST(Checkpoint, ADamagedBlockOfAPolledTablesKeysIsRefused) {
+  bool damage = false;
+  PolledKit polled([&](std::unique_ptr<CheckpointStore> store) {
+    if (damage) {
+      const std::string begin("\x20\0\0\0", 4);
+      const auto cursor = store->NewStateCursor(begin, "\x21");
+      EXPECT_TRUE(*cursor->Next()) << "keys are remembered";
+      auto writes = store->NewWrites();
+      writes->PutState(cursor->key(), "damaged");
+      EXPECT_TRUE(store->Commit(std::move(writes)).ok());
+    }
+    return store;
+  });
+  AddTimedRows(&polled.rows(), 0);
+  ASSERT_TRUE(polled.kit().RunAll().ok());
+  polled.kit().Stop();
+  damage = true;
+  const absl::Status status = polled.kit().RunAll();
+  EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+  EXPECT_EQ(ExitCode(status, true), 4);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("of table orders cannot be read"));
+}
+
+// A Kafka topic cannot be called so, a polled table can.
+TEST(Recovery, ATopicMayHaveAnyName) {
+  for (const std::string name : {"web orders", "100%20 \n\t", "`a`\"'/../b", "\u00e9"}) {
+    const auto pipeline = [&](Job& job) {
+      return job.Source(name)
+          .Decode(Json(Schema().Int64("id")))
+          .GroupBy("id")
+          .Aggregate(Count().As("n"))
+          .WriteTo(job.Sink("s").Key("id"), OutputMode::kUpdate);
+    };
+    TestKit kit(pipeline);
+    for (int i = 0; i < 3; ++i) {
+      kit.Add({{"id", 1}});
+      const absl::StatusOr<bool> ran = kit.RunBatch();
+      ASSERT_TRUE(ran.ok()) << name << ": " << ran.status();
+      kit.Stop();
+    }
+    EXPECT_THAT(kit.Rows(), ElementsAre(R"({"id":1,"n":3})")) << name;
+  }
 }
 
 TEST(Memory, ABatchThatOutgrowsItIsCutAndNothingIsLost) {
