@@ -88,7 +88,7 @@ void SleepUntil(std::chrono::steady_clock::time_point time) {
   }
 }
 
-absl::Status Feed(const Flags& flags, const tidemark::MySqlAddress& server, absl::Duration every,
+absl::Status Feed(const Flags& flags, const tidemark::DatabaseAddress& server, absl::Duration every,
                   int64_t* fed) {
   const auto connection = MySqlConnection::Connect(server, {}, nullptr);
   if (!connection.ok()) return connection.status();
@@ -142,6 +142,8 @@ int main(int argc, char** argv) {
   const absl::StatusOr<std::string> password = Password();
   if (!password.ok()) return Fail(std::string(password.status().message()), 2);
   address->server.password = *password;
+  address->server.password_place =
+      "TIDEMARK_MYSQL_PASSWORD, or the file that TIDEMARK_MYSQL_PASSWORD_FILE names";
   std::signal(SIGINT, [](int) { stopped = 1; });
   std::signal(SIGTERM, [](int) { stopped = 1; });
   int64_t fed = 0;

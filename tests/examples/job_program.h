@@ -20,16 +20,23 @@
 
 namespace tidemark::testing {
 
+/// Four times as long with a sanitizer, as each test may take.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr absl::Duration kJobLimit = absl::Minutes(4);
+#else
+constexpr absl::Duration kJobLimit = absl::Minutes(1);
+#endif
+
 /// The jobs' programs, run as a person would, in a new folder.
 class JobFolder {
  public:
   using Variables = std::vector<std::pair<std::string, std::optional<std::string>>>;
 
-  /// Runs `job` to its end, which must come within a minute.
+  /// Runs `job` to its end, which must come within `kJobLimit`.
   ProcessResult Run(const std::string& job, const std::vector<std::string>& flags,
                     Variables env = {}) {
     absl::StatusOr<ProcessResult> result =
-        RunProcess(Options(job, flags, std::move(env)), absl::Minutes(1));
+        RunProcess(Options(job, flags, std::move(env)), kJobLimit);
     EXPECT_TRUE(result.ok()) << result.status();
     return result.ok() ? *result : ProcessResult{-1, "", ""};
   }
