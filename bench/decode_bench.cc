@@ -156,8 +156,10 @@ void DecodeJson(benchmark::State& state, bool shuffled, bool padded) {
   Decode(state, Json(Columns()), *MakeChunk(JsonRecords(shuffled), padded));
 }
 
-void DecodeAvro(benchmark::State& state, const std::string& schema, const std::string& branch) {
-  Decode(state, Avro(Columns(), {.writer_schema = schema}), *MakeChunk(AvroRecords(branch), true));
+void DecodeAvro(benchmark::State& state, const std::string& schema, const std::string& branch,
+                bool padded) {
+  Decode(state, Avro(Columns(), {.writer_schema = schema}),
+         *MakeChunk(AvroRecords(branch), padded));
 }
 
 // Into one generic value, whose four fields are then read, by name or by their index.
@@ -215,8 +217,9 @@ void DecodeAvroC(benchmark::State& state, const std::string& text, const std::st
 BENCHMARK_CAPTURE(DecodeJson, in_order, false, true);
 BENCHMARK_CAPTURE(DecodeJson, shuffled, true, true);
 BENCHMARK_CAPTURE(DecodeJson, copied, false, false);
-BENCHMARK_CAPTURE(DecodeAvro, plain, kAvroSchema, "");
-BENCHMARK_CAPTURE(DecodeAvro, nullable, kNullableSchema, "\x02");
+BENCHMARK_CAPTURE(DecodeAvro, plain, kAvroSchema, "", true);
+BENCHMARK_CAPTURE(DecodeAvro, nullable, kNullableSchema, "\x02", true);
+BENCHMARK_CAPTURE(DecodeAvro, unpadded, kAvroSchema, "", false);
 BENCHMARK_CAPTURE(DecodeAvroC, plain, kAvroSchema, "", true);
 BENCHMARK_CAPTURE(DecodeAvroC, plain_by_index, kAvroSchema, "", false);
 BENCHMARK_CAPTURE(DecodeAvroC, nullable, kNullableSchema, "\x02", true);

@@ -61,7 +61,9 @@ void Poll(const char* name, Source& source, int64_t rows) {
       bytes += (*chunk)->bytes;
     }
     done[range.partition] = polled;
-    state_bytes = source.StateAt(done).size();
+    const SourceStateChange change = source.StateAfter(plan);
+    state_bytes += change.head.size();
+    for (const auto& [key, value] : change.added) state_bytes += key.size() + value.size();
     Check(source.Acknowledge(done));
   }
   const double seconds =
