@@ -3,6 +3,12 @@
 # tidemark_program(<name> SOURCES <files...> [LIBS <targets...>])
 #   A program of ours (job, bench): as above, with tcmalloc linked in where it is installed and no sanitizer asked for.
 
+if(TIDEMARK_SANITIZE MATCHES "thread")
+  # Into every program itself: in a library it would lose against libc.
+  add_library(tidemark_tsan_c11_threads OBJECT ${PROJECT_SOURCE_DIR}/tests/servers/tsan_c11_threads.cc)
+  target_compile_options(tidemark_tsan_c11_threads PRIVATE -fsanitize=${TIDEMARK_SANITIZE})
+endif()
+
 function(tidemark_compile_options target)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wunused-result)
   if(TIDEMARK_WARNINGS_AS_ERRORS)
@@ -11,6 +17,10 @@ function(tidemark_compile_options target)
   if(TIDEMARK_SANITIZE)
     target_compile_options(${target} PRIVATE -fsanitize=${TIDEMARK_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
     target_link_options(${target} PUBLIC -fsanitize=${TIDEMARK_SANITIZE})
+  endif()
+  get_target_property(type ${target} TYPE)
+  if(TARGET tidemark_tsan_c11_threads AND type STREQUAL "EXECUTABLE")
+    target_sources(${target} PRIVATE $<TARGET_OBJECTS:tidemark_tsan_c11_threads>)
   endif()
 endfunction()
 
