@@ -536,11 +536,8 @@ class RocksStore : public CheckpointCopy {
   absl::Status failure() const {
     const rocksdb::Status error = first_error_->Get();
     if (error.ok()) return absl::OkStatus();
-    const absl::Status status = ToStatus(*folder_, "write", error);
-    if (absl::IsDataLoss(status)) return status;
-    return absl::UnavailableError(
-        fmt::format("checkpoint {} must be opened again after a failed write: {}",
-                    folder_->database(), error.ToString()));
+    // Often the first that anybody hears of it: it was a flush or a compaction that failed.
+    return ToStatus(*folder_, "go on after a failed write to", error);
   }
 
   std::unique_ptr<CheckpointFolder> folder_;  // outlives db_: it holds the lock
