@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "absl/strings/numbers.h"
+#include "examples/require.h"
 
 namespace tidemark::examples {
 namespace {
@@ -16,12 +17,6 @@ Schema OrderColumns() {
       .Double("amount")
       .String("order_status")
       .Timestamp("created_at");
-}
-
-// `value` where `condition` is true. Elsewhere the row fails, which makes it a bad record, counted
-// and kept as --bad-records says; its reason quotes `rule`.
-Expr Require(const Expr& value, const Expr& condition, DataType type, const std::string& rule) {
-  return If(condition, value, Cast(Lit("rule broken: " + rule), type));
 }
 
 }  // namespace

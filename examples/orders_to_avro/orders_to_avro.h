@@ -7,6 +7,7 @@
 namespace tidemark::examples {
 
 /// The rows of the polled table `new_orders` as OrderRecords, created_at as text with milliseconds.
+/// A row with a null, which the record does not know, is a bad record.
 Query OrdersToAvro(Job& job);
 /// The table is read by order_id; how far shows the table streaming_offsets.
 PollingOptions NewOrdersTable();

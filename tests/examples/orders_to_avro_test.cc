@@ -147,6 +147,8 @@ TEST_F(OrdersToAvroPipeline, KilledAgainAndAgainEveryOrderArrivesOnce) {
                           HasSubstr("OK | offset | streaming_offsets holds [['new_orders', '"),
                           "OK | topic | 604 Avro records in orders_avro_topic, 0 differ from the "
                           "database",
+                          "OK | rejected | 0 orders kept in checkpoints/orders_to_avro/"
+                          "dead_letters; 0 have a null",
                           "OK | files | 604 orders in stream/json, 0 differ from the database; "
                           "_SUCCESS is there"));
   ASSERT_TRUE(database_->Exec("UPDATE new_orders SET amount = 1 WHERE order_id = 1").ok());
@@ -168,6 +170,43 @@ TEST_F(OrdersToAvroPipeline, KilledAgainAndAgainEveryOrderArrivesOnce) {
                 MatchesRegex(R"(\{"order_id":[0-9]+,"customer_id":[0-9]+,"amount":[0-9.]+,)"
                              R"("created_at":"20..-..-..T..:..:..\....Z"\})"));
   }
+}
+
+// The table allows null where the record does not.
+TEST_F(OrdersToAvroPipeline, AnOrderWithANullIsPutAsideAndHoldsUpNobody) {
+  ASSERT_TRUE(database_
+                  ->Exec("CREATE TABLE new_orders (order_id INT PRIMARY KEY, customer_id INT, "
+                         "amount DOUBLE, created_at TIMESTAMP); "
+                         "INSERT INTO new_orders VALUES (1, NULL, 5, '2025-01-02 10:15:22'), "
+                         "(2, 7, NULL, '2025-01-02 10:15:22'), (3, 7, 5, NULL), "
+                         "(4, 7, 2.5, '2025-01-02 10:15:22')")
+                  .ok());
+  std::unique_ptr<Process> job = ToAvro();
+  WaitForOffset();
+  ASSERT_TRUE(database_->Exec("INSERT INTO new_orders VALUES (5, NULL, NULL, NULL)").ok());
+  WaitForOffset();
+  ASSERT_TRUE(
+      database_->Exec("INSERT INTO new_orders VALUES (6, 8, 1, '2025-01-02 10:15:23')").ok());
+  WaitForOffset();
+  EXPECT_EQ(job->Terminate(absl::Seconds(15)), 0) << job->Stderr();
+  EXPECT_THAT(job->Stderr(), HasSubstr("bad_records=4"));
+
+  const ProcessResult verified = Script("verify");
+  EXPECT_EQ(verified.exit_code, 0) << verified.stderr_text;
+  EXPECT_THAT(verified.stdout_text,
+              AllOf(HasSubstr("OK | database | 6 rows in new_orders, 4 of them with a null"),
+                    HasSubstr("OK | topic | 2 Avro records in orders_avro_topic, 0 differ"),
+                    HasSubstr("OK | rejected | 4 orders kept in checkpoints/orders_to_avro/"
+                              "dead_letters; 4 have a null"),
+                    HasSubstr("OK | files | 2 orders in stream/json, 0 differ")));
+  std::string letters;
+  for (const auto& entry : std::filesystem::directory_iterator(
+           folder_.Path("checkpoints/orders_to_avro/dead_letters"))) {
+    letters += ReadText(entry.path());
+  }
+  EXPECT_THAT(letters, AllOf(HasSubstr("rule broken: customer_id is not null"),
+                             HasSubstr("rule broken: amount is not null"),
+                             HasSubstr("rule broken: created_at is not null")));
 }
 
 TEST_F(OrdersToAvroPipeline, WrongValuesAreOneSentence) {
