@@ -177,6 +177,33 @@ TEST_F(CustomersTable, TheTableIsWhatTheChangesLeaveThoughTheJobIsKilled) {
   EXPECT_THAT(Verify(), HasSubstr("FAIL | customers | 1 rows differ, such as id -3"));
 }
 
+TEST_F(CustomersTable, VerifyTakesWhatTheJobTakes) {
+  StartDatabase();
+  ASSERT_TRUE(kafka_->CreateTopic("customers_cdc", 1).ok());
+  std::vector<KafkaRecord> records;
+  for (const char* value :
+       {R"({"id":1,"name":"A","op":"insert"})",
+        R"({"id":2,"name":"B\t\\","email":"b","op":"insert"})",
+        R"({"id":3,"name":"C","email":"c","op":"insert","more":[1]})",
+        "{\n  \"id\": 4,\n  \"name\": 7, \"email\": null\n}",  // without op, on several lines
+        R"({"id":"one","name":"A","email":"a","op":"delete"})", "no JSON", "[1]",
+        R"({"id":1.0,"op":"delete"})", R"({"id":2,"op":"update","name":"B"})"}) {
+    records.push_back({.key = "1", .value = value});
+  }
+  records.push_back({.key = "1", .value = std::nullopt});
+  ASSERT_TRUE(kafka_->Produce("customers_cdc", 0, records).ok());
+  const std::unique_ptr<Process> job = Job();
+  std::string said;
+  EXPECT_TRUE(WaitUntil([&] { return Contains(said = Verify(), "OK |"); }))
+      << said << job->Stderr();
+  EXPECT_EQ(said,
+            "OK | customers | 4 rows, what 5 changes leave; 5 other messages are no changes\n");
+  ASSERT_TRUE(database_->Exec("DROP TABLE customers").ok());
+  EXPECT_THAT(Verify(), HasSubstr("FAIL | customers | RuntimeError: "));
+  EXPECT_EQ(kafka_->Stop(), absl::OkStatus());
+  EXPECT_THAT(Verify(), HasSubstr("FAIL | customers | "));
+}
+
 TEST_F(CustomersTable, LinesThatAreNoMessagesAreNamedAndNotSent) {
   const ProcessResult result = Publish(
       "{\"id\":1}\n\nnot "

@@ -152,6 +152,34 @@ TEST_F(RegistrationsPipeline, NothingIsLostOrTwiceWhenTheJobsAreKilled) {
                     HasSubstr("FAIL | registrations_per_store"), Not(HasSubstr("OK |"))));
 }
 
+TEST_F(RegistrationsPipeline, VerifyTakesWhatTheTablesAllow) {
+  ASSERT_TRUE(
+      database_
+          ->Exec("INSERT INTO address (address, district, city_id, phone) VALUES "
+                 "('1 Main Street', 'd', 1, '5'); "
+                 "INSERT INTO customer (store_id, first_name, last_name, email, "
+                 "address_id, create_date) VALUES (1, 'A\\tB', 'C\\\\D\\nE', NULL, 1, NOW()), "
+                 "(2, 'Zoë', '', '|', 1, NOW())")
+          .ok());
+  const std::unique_ptr<Process> producer = Producer();
+  ASSERT_TRUE(WaitUntil([&] { return Published() == 2; })) << producer->Stderr();
+  ASSERT_TRUE(kafka_->Produce("users_change_events", 0, {{.key = "1", .value = "no JSON"}}).ok());
+  const std::unique_ptr<Process> consumer = Consumer();
+  const ProcessResult good = Verify(30);
+  EXPECT_EQ(good.exit_code, 0) << good.stdout_text << good.stderr_text << consumer->Stderr();
+  EXPECT_THAT(good.stdout_text,
+              AllOf(HasSubstr("OK | trigger | 2 events"),
+                    HasSubstr("OK | topic | 2 messages, each event once; 1 others are no events"),
+                    HasSubstr("2 counts, 2 registrations")));
+  // Each part that cannot be read is a line, the others are there too.
+  ASSERT_TRUE(database_->Exec("DROP TABLE registrations_per_store").ok());
+  const ProcessResult bad = Verify(0);
+  EXPECT_EQ(bad.exit_code, 1);
+  EXPECT_THAT(bad.stdout_text, AllOf(HasSubstr("OK | trigger"), HasSubstr("OK | topic"),
+                                     HasSubstr("FAIL | registrations_per_store | RuntimeError: ")));
+  EXPECT_EQ(bad.stderr_text, "");
+}
+
 TEST_F(RegistrationsPipeline, TheFeederSaysWhatIsWrong) {
   const auto error = [&](std::vector<std::string> flags, JobFolder::Variables env) {
     const ProcessResult result = folder_.Run("feed_customers", flags, env);
