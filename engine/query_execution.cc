@@ -19,6 +19,8 @@ constexpr int kManyBatches = 100;
 constexpr absl::Duration kSnapshotPause = absl::Seconds(10);
 // Kafka's brokers forget a group's offsets after 7 days by default.
 constexpr absl::Duration kKeepMarkerEvery = absl::Hours(24);
+constexpr absl::Duration kAcknowledgeAgainAfter = absl::Seconds(1);
+constexpr absl::Duration kAcknowledgeWarningEvery = absl::Seconds(30);
 
 // How the memory limit is shared out. The rest is for what is in flight: prepared rows, output, the
 // allocator.
@@ -119,6 +121,10 @@ absl::Status QueryExecution::Start() {
     options_.logger->Say(fmt::format("New query, checkpoint {}", options_.checkpoint.description));
   } else {
     planned_ = true;
+    // The life before may have ended between the commit and this.
+    to_acknowledge_.emplace();
+    for (const auto& [partition, state] : progress_.partitions)
+      (*to_acknowledge_)[partition] = state.next_offset;
     options_.logger->Say(fmt::format("Resumed from {} at batch {}", options_.checkpoint.description,
                                      progress_.batch_id + 1));
   }
@@ -784,13 +790,31 @@ void QueryExecution::ReportDurable() {
   }
 }
 
-// The source is told when it is not being read.
+// The source is told when it is not being read, and again, also when there is nothing else to do,
+// until it has kept it.
 void QueryExecution::Acknowledge() {
-  if (!to_acknowledge_.has_value() || reader_->reading()) return;
+  const absl::Duration now = options_.clock->Monotonic();
+  if (!to_acknowledge_.has_value() || reader_->reading() || now < acknowledge_at_) return;
   CrashPoint("group before commit");
-  if (!source_->Acknowledge(*to_acknowledge_).ok()) ++acknowledge_failures_;
+  const absl::Status status = source_->Acknowledge(*to_acknowledge_);
   CrashPoint("group after commit");
-  to_acknowledge_.reset();
+  if (status.ok()) {
+    to_acknowledge_.reset();
+    return;
+  }
+  if (absl::IsCancelled(status)) return;
+  ++acknowledge_failures_;
+  acknowledge_at_ = now + kAcknowledgeAgainAfter;
+  std::erase_if(*to_acknowledge_, [this](const auto& offset) {
+    return !progress_.partitions.contains(offset.first);
+  });
+  std::string reason(status.message());
+  if (reason == acknowledge_warning_ && now < acknowledge_warned_at_ + kAcknowledgeWarningEvery)
+    return;
+  options_.logger->Log(LogLevel::kWarning, "acknowledge_failed",
+                       {{"source", source_->description()}, {"reason", reason}});
+  acknowledge_warning_ = std::move(reason);
+  acknowledge_warned_at_ = now;
 }
 
 void QueryExecution::Report() {
@@ -799,6 +823,7 @@ void QueryExecution::Report() {
     if (!to_acknowledge_.has_value()) to_acknowledge_.emplace();
     (*to_acknowledge_)[range.partition] = range.end;
   }
+  acknowledge_at_ = -absl::InfiniteDuration();
   Acknowledge();
   Progress report = batch.report;
   report.acknowledge_failures = std::exchange(acknowledge_failures_, 0);

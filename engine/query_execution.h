@@ -157,8 +157,11 @@ class QueryExecution {
   std::optional<Batch> batch_;
   std::optional<Batch> next_;  ///< planned, and being read, while batch_ is written
   std::optional<Batch> committing_;
-  std::optional<Offsets> to_acknowledge_;  ///< durable, but the source was being read
+  std::optional<Offsets> to_acknowledge_;  ///< durable, but the source does not know it yet
+  absl::Duration acknowledge_at_ = -absl::InfiniteDuration();  ///< not before
   int64_t acknowledge_failures_ = 0;
+  std::string acknowledge_warning_;  ///< the last one logged, and when
+  absl::Duration acknowledge_warned_at_ = -absl::InfiniteDuration();
   std::atomic<size_t> sink_bytes_{0};  ///< of rows that the sink is given
   bool read_ahead_ = false;
   bool replay_pending_ =

@@ -9,6 +9,7 @@
 
 #include "tidemark/operators/rows/stable_hash.h"
 #include "tidemark/operators/rows/text.h"
+#include "tidemark/operators/sources/polling_mirror.h"
 #include "tidemark/operators/sources/polling_times.h"
 
 namespace tidemark {
@@ -379,28 +380,71 @@ absl::StatusOr<bool> MySqlPolledTable::PollTimes(const SeenRows& seen, const Bud
 
 // ---- The mirror
 
-absl::Status MySqlPolledTable::WriteMirror(int64_t offset) {
+std::string MySqlPolledTable::MirrorName() const {
+  return fmt::format("{}.{}", QuoteMySqlName(options_.server.database),
+                     QuoteMySqlName(polling_.mirror.table));
+}
+
+std::string MySqlPolledTable::MakeMirrorSql() const {
+  return fmt::format(
+      "CREATE TABLE IF NOT EXISTS {} ({} VARCHAR(255) NOT NULL PRIMARY KEY, {} {} NOT NULL)",
+      MirrorName(), QuoteMySqlName(polling_.mirror.source_column),
+      QuoteMySqlName(polling_.mirror.offset_column),
+      polling_.mode == PollingMode::kId ? "BIGINT" : "DATETIME(6)");
+}
+
+absl::Status MySqlPolledTable::MakeMirror() {
   if (connection_ == nullptr || connection_->lost()) {
     if (absl::Status status = Connect(); !status.ok()) return status;
   }
+  if (!polling_.mirror.create_table || mirror_made_) return absl::OkStatus();
+  absl::Status made = connection_->Exec(MakeMirrorSql());
+  mirror_made_ = made.ok();
+  return made;
+}
+
+absl::StatusOr<std::optional<int64_t>> MySqlPolledTable::OpenMirror() {
+  if (absl::Status status = MakeMirror(); !status.ok()) return status;
   const PollingMirror& mirror = polling_.mirror;
-  const bool by_id = polling_.mode == PollingMode::kId;
-  const std::string table =
-      fmt::format("{}.{}", QuoteMySqlName(options_.server.database), QuoteMySqlName(mirror.table));
-  const std::string source = QuoteMySqlName(mirror.source_column);
-  const std::string last = QuoteMySqlName(mirror.offset_column);
-  if (mirror.create_table && !mirror_made_) {
-    const absl::Status made = connection_->Exec(fmt::format(
-        "CREATE TABLE IF NOT EXISTS {} ({} VARCHAR(255) NOT NULL PRIMARY KEY, {} {} NOT NULL)",
-        table, source, last, by_id ? "BIGINT" : "DATETIME(6)"));
-    if (!made.ok()) return made;
-    mirror_made_ = true;
+  const auto rows = connection_->Query(fmt::format(
+      "SELECT {} FROM {} WHERE {} = {}", QuoteMySqlName(mirror.offset_column), MirrorName(),
+      QuoteMySqlName(mirror.source_column), QuoteMySqlText(mirror.source_name)));
+  if (!rows.ok()) {
+    switch (connection_->last_error()) {
+      case kNoSuchTable:
+        return MirrorTableStatus(MirrorFault::kNoTable, mirror, MakeMirrorSql());
+      case kNoSuchColumn:
+        return MirrorTableStatus(MirrorFault::kNoColumns, mirror, MakeMirrorSql());
+      case kNoSelectRight:
+      case kNoColumnRight:
+        return MirrorTableStatus(MirrorFault::kNoRight, mirror, MakeMirrorSql());
+      default:
+        return rows.status();
+    }
   }
-  return connection_->Exec(fmt::format(
+  if (rows->empty() || !(*rows)[0][0].has_value()) return std::optional<int64_t>();
+  const std::string& text = *(*rows)[0][0];
+  std::optional<int64_t> offset;
+  if (polling_.mode != PollingMode::kId) {
+    if (text.starts_with("0000-00-00")) return std::optional<int64_t>();
+    offset = ParseTimestamp(text);
+  } else if (int64_t id = 0; ParseId(text, &id)) {
+    offset = id;
+  }
+  if (!offset.has_value()) return MirrorValueStatus(mirror, polling_.mode, text);
+  return offset;
+}
+
+absl::Status MySqlPolledTable::WriteMirror(int64_t offset) {
+  if (absl::Status status = MakeMirror(); !status.ok()) return status;
+  const PollingMirror& mirror = polling_.mirror;
+  absl::Status written = connection_->Exec(fmt::format(
       "INSERT INTO {0} ({1}, {2}) VALUES ({3}, {4}) ON DUPLICATE KEY UPDATE {2} = VALUES({2})",
-      table, source, last,
-      QuoteMySqlText(mirror.source_name.empty() ? polling_.table : mirror.source_name),
-      by_id ? fmt::format("{}", offset) : TimeLiteral(offset)));
+      MirrorName(), QuoteMySqlName(mirror.source_column), QuoteMySqlName(mirror.offset_column),
+      QuoteMySqlText(mirror.source_name),
+      polling_.mode == PollingMode::kId ? fmt::format("{}", offset) : TimeLiteral(offset)));
+  if (!written.ok()) mirror_made_ = false;  // it may have been dropped
+  return written;
 }
 
 }  // namespace tidemark

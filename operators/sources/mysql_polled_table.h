@@ -33,6 +33,7 @@ class MySqlPolledTable : public PollingTable {
   absl::StatusOr<std::optional<int64_t>> LatestTime() override;
   absl::StatusOr<bool> PollTimes(const SeenRows& seen, const Budget& budget, TimePlace* place,
                                  PolledRows* rows) override;
+  absl::StatusOr<std::optional<int64_t>> OpenMirror() override;
   absl::Status WriteMirror(int64_t offset) override;
   void Cancel() override { cancelled_ = true; }
 
@@ -52,6 +53,10 @@ class MySqlPolledTable : public PollingTable {
   std::string SelectSql(const std::string& first_columns) const;
   absl::Status CheckResult(const std::vector<MySqlResultColumn>& columns);
   void AppendRow(const MySqlRowView& row, size_t first_column, PolledRows* rows);
+
+  std::string MirrorName() const;
+  std::string MakeMirrorSql() const;
+  absl::Status MakeMirror();
 
   std::string PlaceSql(const TimePlace& place) const;
   RowPosition PositionOf(const MySqlRowView& row);

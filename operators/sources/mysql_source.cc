@@ -10,9 +10,11 @@ namespace tidemark {
 
 absl::StatusOr<std::unique_ptr<Source>> MakeMySqlSource(MySqlSourceOptions options,
                                                         const PollingStart& start) {
-  if (options.polling.table.empty()) options.polling.table = start.topic;
+  PollingOptions& polling = options.polling;
+  if (polling.table.empty()) polling.table = start.topic;
+  if (polling.mirror.source_name.empty()) polling.mirror.source_name = polling.table;
   auto table = std::make_unique<MySqlPolledTable>(options, StoredFields(start.schema));
-  return PollingSource::Make(std::move(table), std::move(options.polling), start);
+  return PollingSource::Make(std::move(table), std::move(polling), start);
 }
 
 }  // namespace tidemark

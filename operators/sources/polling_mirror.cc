@@ -66,4 +66,34 @@ absl::Status WriteMirrorFile(const std::string& path, const MirroredOffset& offs
   return absl::OkStatus();
 }
 
+absl::Status MirrorTableStatus(MirrorFault fault, const PollingMirror& mirror,
+                               std::string_view make) {
+  const std::string table =
+      fmt::format("the table {} that is to show the offset (--offset-table)", mirror.table);
+  switch (fault) {
+    case MirrorFault::kNoTable:
+      return absl::InvalidArgumentError(
+          fmt::format("{} is not there; check the name, or run: {}", table, make));
+    case MirrorFault::kNoColumns:
+      return absl::InvalidArgumentError(
+          fmt::format("{} has no columns '{}' and '{}' of the right types; name another one, or "
+                      "have it as of: {}",
+                      table, mirror.source_column, mirror.offset_column, make));
+    case MirrorFault::kNoRight:
+      break;
+  }
+  return absl::InvalidArgumentError(
+      fmt::format("this user may not read {}; let an administrator run: GRANT SELECT, INSERT, "
+                  "UPDATE ON {} TO the user",
+                  table, mirror.table));
+}
+
+absl::Status MirrorValueStatus(const PollingMirror& mirror, PollingMode mode,
+                               std::string_view text) {
+  return absl::InvalidArgumentError(fmt::format(
+      "the offset in the table {} (--offset-table) is '{}', which is no {}; correct it, or delete "
+      "its row",
+      mirror.table, text, mode == PollingMode::kId ? "id" : "time"));
+}
+
 }  // namespace tidemark

@@ -20,7 +20,7 @@ enum class PollingMode : uint8_t {
 };
 
 /// A copy of the offset for people to look at; the truth is in the checkpoint. Written when a batch
-/// has been committed; a failure is counted and made good by the next one.
+/// has been committed, and at a restart; a failure is logged and made good within seconds.
 struct PollingMirror {
   /// A table of the same database with one row a source: `source_column` (its primary key) and
   /// `offset_column` (the last id, or the last timestamp). Empty: none.
@@ -29,7 +29,7 @@ struct PollingMirror {
   std::string offset_column = "last_offset";
   /// What is in `source_column`; empty: the name of the polled table.
   std::string source_name;
-  /// Make the table if it is not there.
+  /// Make the table if it is not there; else a query without it is refused.
   bool create_table = false;
   /// A file of one JSON object, replaced as a whole. Empty: none.
   std::string file;

@@ -121,6 +121,12 @@ absl::Status PollingSource::Restore(const PollingStart& start) {
   return absl::OkStatus();
 }
 
+absl::Status PollingSource::Open() {
+  if (absl::Status status = table_->Open(); !status.ok()) return status;
+  if (options_.mirror.table.empty()) return absl::OkStatus();
+  return table_->OpenMirror().status();
+}
+
 absl::StatusOr<std::vector<DataLoss>> PollingSource::CheckIdentity(
     const std::map<TopicPartition, LastRecord>& /*last_records*/) {
   return std::vector<DataLoss>();

@@ -35,7 +35,7 @@ class PollingSource : public Source {
                                                              const PollingStart& start);
 
   std::string description() const override { return table_->description(); }
-  absl::Status Open() override { return table_->Open(); }
+  absl::Status Open() override;
   absl::StatusOr<Offsets> StartingOffsets() override { return Offsets{{partition_, 0}}; }
   /// Rows come once; there is nothing to compare.
   absl::StatusOr<std::vector<DataLoss>> CheckIdentity(

@@ -51,6 +51,10 @@ class PollingTable {
   virtual absl::StatusOr<bool> PollTimes(const SeenRows& seen, const Budget& budget,
                                          TimePlace* place, PolledRows* rows) = 0;
 
+  /// Where there is to be a mirror table, before the first WriteMirror: makes it if that is asked
+  /// for, and gives the offset in it; nothing: none yet. InvalidArgument: it is not there, or does
+  /// not fit, with the statement that makes it.
+  virtual absl::StatusOr<std::optional<int64_t>> OpenMirror() = 0;
   /// Puts `offset` (an id, or microseconds) into the mirror table.
   virtual absl::Status WriteMirror(int64_t offset) = 0;
 

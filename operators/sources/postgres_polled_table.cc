@@ -9,6 +9,8 @@
 #include <utility>
 
 #include "tidemark/operators/rows/stable_hash.h"
+#include "tidemark/operators/rows/text.h"
+#include "tidemark/operators/sources/polling_mirror.h"
 #include "tidemark/operators/sources/polling_times.h"
 
 namespace tidemark {
@@ -17,6 +19,13 @@ namespace {
 // The signature, flags and extension of COPY's binary format, before the first row.
 constexpr size_t kCopyHeaderBytes = 19;
 constexpr std::chrono::milliseconds kWritersPoll(10);
+
+// SQLSTATEs.
+constexpr char kNoSuchSchema[] = "3F000";
+constexpr char kNoRight[] = "42501";
+constexpr char kNoSuchColumn[] = "42703";
+constexpr char kNoSuchCast[] = "42846";
+constexpr char kNoSuchTable[] = "42P01";
 
 // In SelectSql's statements the bare name may also be one of their results.
 std::string Qualified(std::string_view column) { return "t." + QuotePostgresName(column); }
@@ -309,28 +318,69 @@ absl::StatusOr<bool> PostgresPolledTable::PollTimes(const SeenRows& seen, const 
 
 // ---- The mirror
 
-absl::Status PostgresPolledTable::WriteMirror(int64_t offset) {
+std::string PostgresPolledTable::MakeMirrorSql() const {
+  return fmt::format("CREATE TABLE IF NOT EXISTS {} ({} text PRIMARY KEY, {} {} NOT NULL)",
+                     QuotePostgresTable(polling_.mirror.table),
+                     QuotePostgresName(polling_.mirror.source_column),
+                     QuotePostgresName(polling_.mirror.offset_column),
+                     polling_.mode == PollingMode::kId ? "bigint" : "timestamp");
+}
+
+absl::Status PostgresPolledTable::MakeMirror() {
   if (connection_ == nullptr || connection_->lost()) {
     if (absl::Status status = Connect(); !status.ok()) return status;
   }
+  if (!polling_.mirror.create_table || mirror_made_) return absl::OkStatus();
+  absl::Status made = connection_->Exec(MakeMirrorSql());
+  mirror_made_ = made.ok();
+  return made;
+}
+
+absl::StatusOr<std::optional<int64_t>> PostgresPolledTable::OpenMirror() {
+  if (absl::Status status = MakeMirror(); !status.ok()) return status;
   const PollingMirror& mirror = polling_.mirror;
   const bool by_id = polling_.mode == PollingMode::kId;
-  const std::string table = QuotePostgresTable(mirror.table);
-  const std::string source = QuotePostgresName(mirror.source_column);
-  const std::string last = QuotePostgresName(mirror.offset_column);
-  if (mirror.create_table && !mirror_made_) {
-    const absl::Status made = connection_->Exec(
-        fmt::format("CREATE TABLE IF NOT EXISTS {} ({} text PRIMARY KEY, {} {} NOT NULL)", table,
-                    source, last, by_id ? "bigint" : "timestamp"));
-    if (!made.ok()) return made;
-    mirror_made_ = true;
+  const auto rows = connection_->Query(fmt::format(
+      "SELECT {}::{}::text FROM {} WHERE {} = {}", QuotePostgresName(mirror.offset_column),
+      by_id ? "bigint" : "timestamp", QuotePostgresTable(mirror.table),
+      QuotePostgresName(mirror.source_column), QuotePostgresText(mirror.source_name)));
+  if (!rows.ok()) {
+    const std::string& error = connection_->last_error();
+    if (error == kNoSuchTable || error == kNoSuchSchema)
+      return MirrorTableStatus(MirrorFault::kNoTable, mirror, MakeMirrorSql());
+    if (error == kNoSuchColumn || error == kNoSuchCast)
+      return MirrorTableStatus(MirrorFault::kNoColumns, mirror, MakeMirrorSql());
+    if (error == kNoRight) return MirrorTableStatus(MirrorFault::kNoRight, mirror, MakeMirrorSql());
+    return rows.status();
   }
-  return connection_->Exec(fmt::format(
+  if (rows->empty() || !(*rows)[0][0].has_value()) return std::optional<int64_t>();
+  const std::string& text = *(*rows)[0][0];
+  if (text == "-infinity") return std::optional<int64_t>();
+  if (text == "infinity") return std::optional<int64_t>(INT64_MAX);
+  std::optional<int64_t> offset;
+  if (by_id) {
+    int64_t id = 0;
+    std::from_chars(text.data(), text.data() + text.size(), id);
+    offset = id;
+  } else {
+    offset = ParseTimestamp(text);
+  }
+  if (!offset.has_value()) return MirrorValueStatus(mirror, polling_.mode, text);
+  return offset;
+}
+
+absl::Status PostgresPolledTable::WriteMirror(int64_t offset) {
+  if (absl::Status status = MakeMirror(); !status.ok()) return status;
+  const PollingMirror& mirror = polling_.mirror;
+  absl::Status written = connection_->Exec(fmt::format(
       "INSERT INTO {0} ({1}, {2}) VALUES ({3}, {4}) ON CONFLICT ({1}) DO UPDATE SET {2} = "
       "excluded.{2}",
-      table, source, last,
-      QuotePostgresText(mirror.source_name.empty() ? polling_.table : mirror.source_name),
-      by_id ? fmt::format("{}", offset) : QuotePostgresText(TimeText(offset))));
+      QuotePostgresTable(mirror.table), QuotePostgresName(mirror.source_column),
+      QuotePostgresName(mirror.offset_column), QuotePostgresText(mirror.source_name),
+      polling_.mode == PollingMode::kId ? fmt::format("{}", offset)
+                                        : QuotePostgresText(TimeText(offset))));
+  if (!written.ok()) mirror_made_ = false;  // it may have been dropped
+  return written;
 }
 
 }  // namespace tidemark

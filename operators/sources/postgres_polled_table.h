@@ -32,6 +32,7 @@ class PostgresPolledTable : public PollingTable {
   absl::StatusOr<std::optional<int64_t>> LatestTime() override;
   absl::StatusOr<bool> PollTimes(const SeenRows& seen, const Budget& budget, TimePlace* place,
                                  PolledRows* rows) override;
+  absl::StatusOr<std::optional<int64_t>> OpenMirror() override;
   absl::Status WriteMirror(int64_t offset) override;
   void Cancel() override { cancelled_ = true; }
 
@@ -44,6 +45,9 @@ class PostgresPolledTable : public PollingTable {
   template <typename OnRow>
   absl::StatusOr<size_t> Copy(const std::string& select, size_t columns, OnRow&& on_row);
   void AppendRow(const std::string_view* values, PolledRows* rows);
+
+  std::string MakeMirrorSql() const;
+  absl::Status MakeMirror();
 
   std::string_view TimeType() const { return shape_.time_has_zone ? "timestamptz" : "timestamp"; }
   std::string PlaceSql(const TimePlace& place, const std::string& order) const;

@@ -136,8 +136,9 @@ class Source {
   /// at `available`.
   virtual std::vector<DataLoss> TakeLosses() { return {}; }
 
-  /// The batch that ends at `offsets` is committed. Best effort: a failure is returned to be
-  /// counted, nothing else.
+  /// Everything up to `offsets` is committed: a batch that ends there, or what the checkpoint says
+  /// at a restart. Best effort: a failure is counted and logged, and the same offsets, or later
+  /// ones, come again within seconds.
   virtual absl::Status Acknowledge(const Offsets& offsets) {
     (void)offsets;
     return absl::OkStatus();

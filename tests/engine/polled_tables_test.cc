@@ -6,7 +6,11 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <fstream>
 #include <functional>
+#include <iterator>
+#include <mutex>
+#include <string_view>
 #include <thread>
 
 #include "tests/servers/mariadb_server.h"
@@ -90,6 +94,124 @@ void EveryRowArrivesOnce(const Input& input, const std::function<absl::Status()>
   const std::vector<int64_t> ids = Ids(*results);
   EXPECT_EQ(static_cast<int64_t>(ids.size()), inserted);
   EXPECT_EQ(std::adjacent_find(ids.begin(), ids.end()), ids.end()) << "a row came twice";
+}
+
+class RecordingLogger : public Logger {
+ public:
+  bool Has(std::string_view words) const {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return text_.find(words) != std::string::npos;
+  }
+
+ protected:
+  void Write(std::string_view line) override {
+    std::lock_guard<std::mutex> lock(mutex_);
+    text_ += std::string(line) + "\n";
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::string text_;
+};
+
+bool WaitFor(const std::function<bool()>& done) {
+  for (int i = 0; i < 1000; ++i) {
+    if (done()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return false;
+}
+
+// A job over the table orders of a MariaDB, with an offset table and file.
+struct MirroredJob {
+  std::unique_ptr<MariaDbServer> server;
+  testing::TempDir folder;
+  MySqlSourceOptions source;
+  std::shared_ptr<MemoryTable> results = std::make_shared<MemoryTable>();
+  std::shared_ptr<RecordingLogger> logger = std::make_shared<RecordingLogger>();
+  bool fail_on_data_loss = true;
+
+  explicit MirroredJob(PollingMode mode) {
+    auto started = MariaDbServer::Start({.flush_log_at_trx_commit = 2});
+    EXPECT_TRUE(started.ok()) << started.status();
+    server = *std::move(started);
+    Exec(
+        "CREATE TABLE orders (id BIGINT AUTO_INCREMENT PRIMARY KEY, name TEXT, at DATETIME(6), KEY "
+        "(at)); CREATE TABLE offsets (source VARCHAR(40) PRIMARY KEY, last_offset " +
+        std::string(mode == PollingMode::kId ? "BIGINT" : "DATETIME(6)") + " NOT NULL)");
+    source.server = {server->host(), server->port(), server->user(), server->password(),
+                     server->database()};
+    source.polling = Polling(mode);
+    source.polling.mirror.table = "offsets";
+    source.polling.mirror.file = folder.Path("offset.json");
+  }
+  void Exec(const std::string& sql) const {
+    const absl::Status status = server->Exec(sql);
+    EXPECT_TRUE(status.ok()) << sql << ": " << status;
+  }
+  std::string TableSays() const {
+    const auto rows = server->Query("SELECT last_offset FROM offsets WHERE source = 'orders'");
+    return rows.ok() && !rows->empty() ? rows->at(0).at(0).value_or("") : "";
+  }
+  std::string FileSays() const {
+    std::ifstream file(folder.Path("offset.json"));
+    return std::string(std::istreambuf_iterator<char>(file), {});
+  }
+  absl::StatusOr<std::unique_ptr<StreamingQuery>> Begin(Trigger trigger,
+                                                        const std::string& checkpoint = "one") {
+    QueryOptions options;
+    options.input = MySqlTableInput(source);
+    options.output = MemoryOutput(results);
+    options.checkpoint = CheckpointFolder(folder.Path(checkpoint));
+    options.bad_records = BadRecordPolicy::kFail;
+    options.fail_on_data_loss = fail_on_data_loss;
+    options.threads = 1;
+    options.logger = logger;
+    return Start(Job()
+                     .Source("orders")
+                     .Decode(Rows(Schema().Int64("id").String("name")))
+                     .WriteTo(Job().Sink("ids"), OutputMode::kAppend, trigger),
+                 options);
+  }
+  /// What is there, to the end.
+  absl::Status RunOnce(const std::string& checkpoint = "one") {
+    auto running = Begin(Trigger::AvailableNow(), checkpoint);
+    if (!running.ok()) return running.status();
+    return (*running)->AwaitTermination();
+  }
+};
+
+// As when it died between the commit of the last row's batch and the mirrors' writing.
+TEST(PolledTablesTest, MirrorsThatFellBehindAreMadeGoodAtTheStart) {
+  MirroredJob job(PollingMode::kId);
+  job.Exec("INSERT INTO orders (name) VALUES ('a'), ('b'), ('c')");
+  EXPECT_EQ(job.RunOnce(), absl::OkStatus());
+  EXPECT_EQ(job.TableSays(), "3");
+  const std::string file = job.FileSays();
+  EXPECT_THAT(file, ::testing::HasSubstr("\"last_id\":3"));
+  job.Exec("UPDATE offsets SET last_offset = 1");
+  std::ofstream(job.folder.Path("offset.json")) << "{}";
+  EXPECT_EQ(job.RunOnce(), absl::OkStatus());
+  EXPECT_EQ(job.TableSays(), "3");
+  EXPECT_EQ(job.FileSays(), file);
+}
+
+TEST(PolledTablesTest, AMirrorThatCannotBeWrittenIsLoggedAndMadeGoodWhileIdle) {
+  MirroredJob job(PollingMode::kId);
+  auto running = job.Begin(Trigger::Asap());
+  ASSERT_TRUE(running.ok()) << running.status();
+  job.Exec("INSERT INTO orders (name) VALUES ('a')");
+  EXPECT_TRUE(WaitFor([&] { return job.TableSays() == "1"; }));
+  EXPECT_FALSE(job.logger->Has("acknowledge_failed"));
+  job.Exec("RENAME TABLE offsets TO elsewhere");
+  job.Exec("INSERT INTO orders (name) VALUES ('b')");
+  EXPECT_TRUE(WaitFor([&] { return job.logger->Has("acknowledge_failed"); }));
+  EXPECT_TRUE(job.logger->Has("offsets' doesn't exist"));
+  EXPECT_EQ(Ids(*job.results).size(), 2u);
+  job.Exec("RENAME TABLE elsewhere TO offsets");
+  EXPECT_TRUE(WaitFor([&] { return job.TableSays() == "2"; }));
+  (*running)->Stop();
+  EXPECT_EQ((*running)->AwaitTermination(), absl::OkStatus());
 }
 
 TEST(PolledTablesTest, MariaDb) {

@@ -43,6 +43,7 @@ class CountingTable : public PollingTable {
   absl::StatusOr<bool> PollTimes(const SeenRows&, const Budget&, TimePlace*, PolledRows*) override {
     return false;
   }
+  absl::StatusOr<std::optional<int64_t>> OpenMirror() override { return std::optional<int64_t>(); }
   absl::Status WriteMirror(int64_t) override { return absl::UnavailableError("away"); }
   void Cancel() override {}
 

@@ -648,6 +648,23 @@ TYPED_TEST_P(PollingTest, MirrorsTheOffsetForPeople) {
   EXPECT_THAT((*shown)[0][1].value_or(""), HasSubstr("2025-01-02 10:15:22.5"));
 }
 
+TYPED_TEST_P(PollingTest, AMirrorTableThatDoesNotFitIsRefusedSayingWhatWould) {
+  ASSERT_OK(this->Exec("DROP TABLE IF EXISTS streaming_offsets"));
+  ASSERT_OK(this->MakeTable());
+  PollingOptions options = this->ById();
+  options.mirror.table = "streaming_offsets";
+  const std::string missing = this->OpenError(options);
+  EXPECT_THAT(missing, AllOf(HasSubstr("the table streaming_offsets"), HasSubstr("is not there")));
+  // The statement that it names is right.
+  const size_t statement = missing.find("CREATE TABLE");
+  ASSERT_NE(statement, std::string::npos) << missing;
+  ASSERT_OK(this->Session()->Exec(missing.substr(statement)));
+  ASSERT_OK(this->Driver(options).Start());
+  options.mirror.offset_column = "last_order_id";
+  EXPECT_THAT(this->OpenError(options), HasSubstr("has no columns 'source' and 'last_order_id'"));
+  ASSERT_OK(this->Exec("DROP TABLE streaming_offsets"));
+}
+
 REGISTER_TYPED_TEST_SUITE_P(
     PollingTest, GivesRowsOnceInTheOrderOfTheId, AnEmptyTableGivesNothing,
     ARowThatCommitsLateArrivesOnce, IdsThatNeverComeHoldNothingUp, NothingIsLostOrRepeatedUnderLoad,
@@ -656,7 +673,8 @@ REGISTER_TYPED_TEST_SUITE_P(
     KeysOfSeveralColumnsTellRowsApart, ARerunReadsTheCheckpointAndNotTheTable,
     RidesServerRestartsOut, SaysWhatDoesNotFit, SaysWhoMayNotRead,
     AChangedTableIsNoticedAndNothingIsLost, ARetypedColumnIsNoticed,
-    MemoryIsBoundedWhileNothingIsCommitted, CancelEndsEveryCallSoon, MirrorsTheOffsetForPeople);
+    MemoryIsBoundedWhileNothingIsCommitted, CancelEndsEveryCallSoon, MirrorsTheOffsetForPeople,
+    AMirrorTableThatDoesNotFitIsRefusedSayingWhatWould);
 
 }  // namespace tidemark
 

@@ -50,6 +50,7 @@ class TimedTable : public PollingTable {
     }
     return false;
   }
+  absl::StatusOr<std::optional<int64_t>> OpenMirror() override { return std::optional<int64_t>(); }
   absl::Status WriteMirror(int64_t) override { return absl::OkStatus(); }
   void Cancel() override {}
 
