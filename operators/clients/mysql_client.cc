@@ -25,104 +25,148 @@ constexpr char kSessionSql[] =
     "NO_ENGINE_SUBSTITUTION', time_zone='+00:00', autocommit=1";
 
 enum ServerError : unsigned {
-  kTooManyConnections = 1040,
+  kDiskFull = 1021,
+  kReadError = 1024,
+  kWriteError = 1026,
+  kRecordChanged = 1020,
+  kStorageEngineError = 1030,
   kOutOfMemory = 1037,
   kOutOfSortMemory = 1038,
+  kTooManyConnections = 1040,
   kOutOfResources = 1041,
-  kDiskFull = 1021,
-  kTableFull = 1114,
-  kCannotCreateThread = 1135,
   kDatabaseAccessDenied = 1044,
   kAccessDenied = 1045,
   kUnknownDatabase = 1049,
-  kUnknownCommand = 1047,  // also a Galera node that is not ready
-  kServerShutdown = 1053,
   kSyntax = 1064,
+  kNoSuchThread = 1094,
+  kTableFull = 1114,
   kHostBlocked = 1129,
-  kPacketTooLarge = 1153,
-  kNetReadError = 1158,
-  kNetWriteInterrupted = 1161,
+  kCannotCreateThread = 1135,
   kErrorDuringCommit = 1180,
   kErrorDuringRollback = 1181,
   kTooManyUserConnections = 1203,
   kLockWaitTimeout = 1205,
-  kDeadlock = 1213,
+  kTooManyLocks = 1206,
   kUserLimit = 1226,
+  kUnsupportedLogin = 1251,
   kOptionPreventsStatement = 1290,  // read-only, among others
   kQueryInterrupted = 1317,
+  kTableDefinitionChanged = 1412,
+  kTooManyStatements = 1461,
+  kNeedsPreparingAgain = 1615,
+  kTooManyTransactions = 1637,
   kAccessDeniedNoPassword = 1698,
   kReadOnlyTransaction = 1792,
   kReadOnlyMode = 1836,
+  kTemporaryFileError = 1878,
   kConnectionKilled = 1927,
   kStatementTimeout = 1969,
   kQueryTimeout = 3024,
+  kSessionKilled = 3169,
   kClientInactive = 4031,
 };
+
+// What the server's own files report (a full disk, no more files, no memory) has the numbers of its
+// file layer.
+constexpr unsigned kLastFileError = 119;
 
 bool IsClientError(unsigned code) {
   return (code >= CR_MIN_ERROR && code <= CR_MAX_ERROR) ||
          (code >= CR_EVENT_CREATE_FAILED && code <= CR_MARIADB_LAST_ERROR);
 }
 
-bool EndsConnection(unsigned code) {
-  return IsClientError(code) || code == kServerShutdown || code == kConnectionKilled ||
-         code == kPacketTooLarge || code == kClientInactive;
+// Connections: none left, cut, being closed, a packet that is too large, a Galera node that is not
+// ready.
+bool IsOfConnection(std::string_view sql_state) { return sql_state.substr(0, 2) == "08"; }
+
+bool EndsConnection(unsigned code, std::string_view sql_state) {
+  return IsClientError(code) || IsOfConnection(sql_state) || code == kConnectionKilled ||
+         code == kSessionKilled || code == kClientInactive;
 }
 
-absl::StatusCode CodeOf(unsigned code) {
+absl::StatusCode CodeOfClient(unsigned code) {
   switch (code) {
-    case kDiskFull:
-    case kTableFull:
-    case kOutOfMemory:
-    case kOutOfSortMemory:
-    case kOutOfResources:
-    case kCannotCreateThread:
-      return absl::StatusCode::kResourceExhausted;
-    case kTooManyConnections:
-    case kUnknownCommand:
-    case kServerShutdown:
-    case kHostBlocked:
-    case kErrorDuringCommit:
-    case kErrorDuringRollback:
-    case kTooManyUserConnections:
-    case kLockWaitTimeout:
-    case kDeadlock:
-    case kUserLimit:
-    case kOptionPreventsStatement:
-    case kQueryInterrupted:
-    case kReadOnlyTransaction:
-    case kReadOnlyMode:
-    case kConnectionKilled:
-    case kStatementTimeout:
-    case kQueryTimeout:
-    case kClientInactive:
-    case CR_CONNECTION_ERROR:
-    case CR_CONN_HOST_ERROR:
-    case CR_UNKNOWN_HOST:
-    case CR_SERVER_GONE_ERROR:
-    case CR_SERVER_LOST:
-    case CR_SERVER_HANDSHAKE_ERR:
-    case CR_SERVER_LOST_EXTENDED:
-    case CR_IPSOCK_ERROR:
-    case CR_SSL_CONNECTION_ERROR:
-    case CR_MALFORMED_PACKET:
-    case CR_ERR_NET_READ:
-    case CR_ERR_NET_WRITE:
-      return absl::StatusCode::kUnavailable;
     case CR_SECURE_AUTH:
     case CR_AUTH_PLUGIN_CANNOT_LOAD:
     case CR_AUTH_PLUGIN_ERR:
     case CR_ERR_LOAD_PLUGIN:
       return absl::StatusCode::kInvalidArgument;
     case CR_OUT_OF_MEMORY:
+    case CR_SOCKET_CREATE_ERROR:
       return absl::StatusCode::kResourceExhausted;
+    // What the network, or who stands in between, may do to a conversation.
+    case CR_UNKNOWN_ERROR:
+    case CR_CONNECTION_ERROR:
+    case CR_CONN_HOST_ERROR:
+    case CR_IPSOCK_ERROR:
+    case CR_UNKNOWN_HOST:
+    case CR_SERVER_GONE_ERROR:
+    case CR_SERVER_HANDSHAKE_ERR:
+    case CR_SERVER_LOST:
+    case CR_COMMANDS_OUT_OF_SYNC:
+    case CR_SSL_CONNECTION_ERROR:
+    case CR_MALFORMED_PACKET:
+    case CR_SERVER_LOST_EXTENDED:
+    case CR_STMT_CLOSED:
+    case CR_ERR_NET_READ:
+    case CR_ERR_NET_WRITE:
+      return absl::StatusCode::kUnavailable;
+    default:
+      return absl::StatusCode::kInternal;
+  }
+}
+
+absl::StatusCode CodeOf(unsigned code, std::string_view sql_state) {
+  if (IsClientError(code)) return CodeOfClient(code);
+  if (code <= kLastFileError) {
+    return code == 0 ? absl::StatusCode::kUnavailable : absl::StatusCode::kResourceExhausted;
+  }
+  switch (code) {
+    case kDiskFull:
+    case kReadError:
+    case kWriteError:
+    case kStorageEngineError:
+    case kOutOfMemory:
+    case kOutOfSortMemory:
+    case kOutOfResources:
+    case kTableFull:
+    case kCannotCreateThread:
+    case kTooManyLocks:
+    case kTooManyStatements:
+    case kTooManyTransactions:
+    case kTemporaryFileError:
+      return absl::StatusCode::kResourceExhausted;
+    case kRecordChanged:
+    case kHostBlocked:
+    case kErrorDuringCommit:
+    case kErrorDuringRollback:
+    case kTooManyUserConnections:
+    case kLockWaitTimeout:
+    case kUserLimit:
+    case kOptionPreventsStatement:
+    case kQueryInterrupted:
+    case kTableDefinitionChanged:
+    case kNeedsPreparingAgain:
+    case kReadOnlyTransaction:
+    case kReadOnlyMode:
+    case kConnectionKilled:
+    case kStatementTimeout:
+    case kQueryTimeout:
+    case kSessionKilled:
+    case kClientInactive:
+      return absl::StatusCode::kUnavailable;
+    case kUnsupportedLogin:
+      return absl::StatusCode::kInvalidArgument;
     case kSyntax:
       return absl::StatusCode::kInternal;
     default:
       break;
   }
-  if (code >= kNetReadError && code <= kNetWriteInterrupted) return absl::StatusCode::kUnavailable;
-  return IsClientError(code) ? absl::StatusCode::kInternal : absl::StatusCode::kInvalidArgument;
+  // Also of servers that give a number of their own to a deadlock, a failed certification, a
+  // switch to another node.
+  const bool rolled_back = sql_state.substr(0, 2) == "40";
+  return IsOfConnection(sql_state) || rolled_back ? absl::StatusCode::kUnavailable
+                                                  : absl::StatusCode::kInvalidArgument;
 }
 
 // The library prepares itself at its first use, which is not safe from two threads at once.
@@ -222,11 +266,28 @@ absl::Status MySqlConnection::ReadServer() {
   is_mariadb_ = mariadb_connection(mysql_) != 0;
   mariadb_get_infov(mysql_, MARIADB_CONNECTION_EXTENDED_SERVER_CAPABILITIES, &capabilities);
   takes_arrays_ = is_mariadb_ && (capabilities & kBulkOperations) != 0;
-  const absl::StatusOr<std::vector<MySqlRow>> rows = Query("SELECT @@max_allowed_packet");
+  const absl::StatusOr<std::vector<MySqlRow>> rows = Query(
+      "SELECT @@max_allowed_packet, CONNECTION_ID(), (SELECT HOST FROM "
+      "information_schema.PROCESSLIST WHERE ID = CONNECTION_ID())");
   if (!rows.ok()) return rows.status();
-  const std::string text = rows->empty() ? "" : (*rows)[0][0].value_or("");
+  if (rows->empty()) return absl::UnavailableError("MySQL does not say what it takes");
+  const MySqlRow& row = rows->front();
+  const std::string text = row[0].value_or("");
   std::from_chars(text.data(), text.data() + text.size(), max_allowed_packet_);
+  identity_ = {row[1].value_or(""), row[2].value_or("")};
   return absl::OkStatus();
+}
+
+absl::Status MySqlConnection::End(const Identity& other) {
+  // Behind a proxy that has ids of its own, nothing can be said of any.
+  if (other.host.empty()) return absl::OkStatus();
+  const auto found =
+      Query(fmt::format("SELECT ID FROM information_schema.PROCESSLIST WHERE ID = {} AND HOST = {}",
+                        other.id, QuoteMySqlText(other.host)));
+  if (!found.ok()) return found.status();
+  if (found->empty()) return absl::OkStatus();
+  const absl::Status killed = Exec(fmt::format("KILL CONNECTION {}", other.id));
+  return last_error_ == kNoSuchThread ? absl::OkStatus() : killed;
 }
 
 template <typename Continue>
@@ -264,22 +325,32 @@ int MySqlConnection::WaitForServer(int wanted, absl::Duration timeout) {
   return MYSQL_WAIT_TIMEOUT;
 }
 
-absl::Status MySqlConnection::Failure(unsigned code, const char* text) {
+absl::Status MySqlConnection::Failure() {
+  return Failure(mysql_errno(mysql_), mysql_sqlstate(mysql_), mysql_error(mysql_));
+}
+
+absl::Status MySqlConnection::Failure(st_mysql_stmt* statement) {
+  return Failure(mysql_stmt_errno(statement), mysql_stmt_sqlstate(statement),
+                 mysql_stmt_error(statement));
+}
+
+absl::Status MySqlConnection::Failure(unsigned code, std::string_view sql_state,
+                                      std::string_view text) {
   last_error_ = code;
-  lost_ = lost_ || EndsConnection(code);
+  lost_ = lost_ || EndsConnection(code, sql_state);
   if (cancelled()) return absl::CancelledError("waiting for MySQL was cancelled");
   if (timed_out_) {
     return absl::UnavailableError(fmt::format("MySQL at {} has not answered within {}", host_port_,
                                               absl::FormatDuration(timeouts_.answer)));
   }
-  return absl::Status(CodeOf(code),
+  return absl::Status(CodeOf(code, sql_state),
                       fmt::format("MySQL at {}: error {}: {}", host_port_, code, text));
 }
 
 absl::Status MySqlConnection::ConnectFailure(const DatabaseAddress& address) {
   const unsigned code = mysql_errno(mysql_);
   const std::string text = mysql_error(mysql_);
-  absl::Status failure = Failure(code, text.c_str());
+  absl::Status failure = Failure();
   lost_ = true;
   if (absl::IsCancelled(failure)) return failure;
   switch (code) {
@@ -312,14 +383,14 @@ absl::Status MySqlConnection::ConnectFailure(const DatabaseAddress& address) {
 }
 
 absl::Status MySqlConnection::SendQuery(std::string_view sql) {
-  if (lost_ || cancelled()) return Failure(CR_SERVER_GONE_ERROR, "the connection is lost");
+  if (lost_ || cancelled()) return Failure(CR_SERVER_GONE_ERROR, "08S01", "the connection is lost");
   last_error_ = 0;
   int failed = 0;
   const int waits_for = mysql_real_query_start(&failed, mysql_, sql.data(), sql.size());
   if (sql == "COMMIT") CrashPoint("sink commit sent");
   Await(waits_for, timeouts_.answer,
         [&](int events) { return mysql_real_query_cont(&failed, mysql_, events); });
-  return failed != 0 ? Failure(mysql_errno(mysql_), mysql_error(mysql_)) : absl::OkStatus();
+  return failed != 0 ? Failure() : absl::OkStatus();
 }
 
 absl::Status MySqlConnection::Exec(std::string_view sql) {
@@ -339,7 +410,7 @@ absl::StatusOr<std::vector<MySqlRow>> MySqlConnection::Query(std::string_view sq
   Await(mysql_store_result_start(&result, mysql_), timeouts_.answer,
         [&](int events) { return mysql_store_result_cont(&result, mysql_, events); });
   if (result == nullptr) {
-    if (mysql_errno(mysql_) != 0) return Failure(mysql_errno(mysql_), mysql_error(mysql_));
+    if (mysql_errno(mysql_) != 0) return Failure();
     return absl::InternalError(
         fmt::format("this statement returns no rows: {}", sql.substr(0, 200)));
   }
@@ -361,7 +432,7 @@ absl::StatusOr<std::vector<MySqlResultColumn>> MySqlConnection::StartRows(std::s
   if (!sent.ok()) return sent;
   rows_ = mysql_use_result(mysql_);
   if (rows_ == nullptr) {
-    if (mysql_errno(mysql_) != 0) return Failure(mysql_errno(mysql_), mysql_error(mysql_));
+    if (mysql_errno(mysql_) != 0) return Failure();
     return absl::InternalError(
         fmt::format("this statement returns no rows: {}", sql.substr(0, 200)));
   }
@@ -387,7 +458,7 @@ absl::StatusOr<bool> MySqlConnection::NextRow(MySqlRowView* row) {
       rows_ = nullptr;
       return false;
     }
-    absl::Status failure = Failure(code, mysql_error(mysql_));
+    absl::Status failure = Failure();
     StopRows();
     return failure;
   }
@@ -415,7 +486,7 @@ absl::StatusOr<st_mysql_stmt*> MySqlConnection::Prepare(const std::string& sql) 
         timeouts_.answer,
         [&](int events) { return mysql_stmt_prepare_cont(&failed, statement.get(), events); });
   if (failed != 0) {
-    return Failure(mysql_stmt_errno(statement.get()), mysql_stmt_error(statement.get()));
+    return Failure(statement.get());
   }
   return statements_.emplace(sql, std::move(statement)).first->second.get();
 }
@@ -423,7 +494,7 @@ absl::StatusOr<st_mysql_stmt*> MySqlConnection::Prepare(const std::string& sql) 
 absl::Status MySqlConnection::ExecuteArray(const std::string& sql,
                                            const std::vector<MySqlParameter>& parameters,
                                            size_t rows) {
-  if (lost_ || cancelled()) return Failure(CR_SERVER_GONE_ERROR, "the connection is lost");
+  if (lost_ || cancelled()) return Failure(CR_SERVER_GONE_ERROR, "08S01", "the connection is lost");
   last_error_ = 0;
   const absl::StatusOr<MYSQL_STMT*> prepared = Prepare(sql);
   if (!prepared.ok()) return prepared.status();
@@ -440,8 +511,7 @@ absl::Status MySqlConnection::ExecuteArray(const std::string& sql,
   int failed = 0;
   Await(mysql_stmt_execute_start(&failed, statement), timeouts_.answer,
         [&](int events) { return mysql_stmt_execute_cont(&failed, statement, events); });
-  return failed != 0 ? Failure(mysql_stmt_errno(statement), mysql_stmt_error(statement))
-                     : absl::OkStatus();
+  return failed != 0 ? Failure(statement) : absl::OkStatus();
 }
 
 std::string QuoteMySqlName(std::string_view name) {

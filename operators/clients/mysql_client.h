@@ -99,6 +99,16 @@ class MySqlConnection {
   absl::Status ExecuteArray(const std::string& sql, const std::vector<MySqlParameter>& parameters,
                             size_t rows);
 
+  /// Which of the server's connections this is; an id alone is given again after a restart.
+  struct Identity {
+    std::string id;
+    std::string host;  ///< where the server sees it come from; empty if it does not say
+  };
+  const Identity& identity() const { return identity_; }
+  /// Ends another connection of the same user, if the server still has it: one that we have lost
+  /// and that the server has not missed, so that its transaction keeps its locks.
+  absl::Status End(const Identity& other);
+
   bool is_mariadb() const { return is_mariadb_; }
   /// True if the server knows MariaDB's bulk protocol, which ExecuteArray needs.
   bool takes_arrays() const { return takes_arrays_; }
@@ -124,7 +134,9 @@ class MySqlConnection {
   void Await(int wanted, absl::Duration timeout, Continue&& go_on);
   int WaitForServer(int wanted, absl::Duration timeout);
   bool cancelled() const { return cancelled_ != nullptr && cancelled_->load(); }
-  absl::Status Failure(unsigned code, const char* text);
+  absl::Status Failure();
+  absl::Status Failure(st_mysql_stmt* statement);
+  absl::Status Failure(unsigned code, std::string_view sql_state, std::string_view text);
   absl::Status ConnectFailure(const DatabaseAddress& address);
 
   const std::string host_port_;
@@ -136,6 +148,7 @@ class MySqlConnection {
   bool is_mariadb_ = false;
   bool takes_arrays_ = false;
   size_t max_allowed_packet_ = 0;
+  Identity identity_;
   bool lost_ = false;
   bool timed_out_ = false;
   unsigned last_error_ = 0;

@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <utility>
 #include <vector>
 
@@ -15,10 +17,23 @@ namespace {
 // READ COMMITTED: only rows are locked, no gaps between them. A lock wait ends before our own
 // patience does.
 constexpr char kIsolationSql[] = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
-constexpr char kWaitsSql[] = "SET SESSION innodb_lock_wait_timeout = {}, wait_timeout = 2147483";
+constexpr char kWaitsSql[] =
+    "SET SESSION innodb_lock_wait_timeout = {0}, lock_wait_timeout = {0}, wait_timeout = 2147483";
+// A transaction whose client has vanished without a word holds its locks no longer than this:
+// MariaDB ends it, any server ends an idle connection.
+constexpr char kIdleTransactionSql[] =
+    "SET SESSION idle_transaction_timeout = {0}, idle_readonly_transaction_timeout = {0}, "
+    "idle_write_transaction_timeout = {0}";
+constexpr char kIdleSql[] = "SET SESSION wait_timeout = {}";
+constexpr int64_t kIdleSlackSeconds = 2;
+constexpr unsigned kUnknownVariable = 1193;
+
+int64_t AnswerSeconds(const MySqlTimeouts& timeouts) {
+  return std::max<int64_t>(1, absl::ToInt64Seconds(timeouts.answer));
+}
 
 int64_t LockWaitSeconds(const MySqlTimeouts& timeouts) {
-  return std::max<int64_t>(1, absl::ToInt64Seconds(timeouts.answer) / 3);
+  return std::max<int64_t>(1, AnswerSeconds(timeouts) / 3);
 }
 
 template <typename Int>
@@ -48,7 +63,7 @@ std::string MySqlSink::description() const {
 
 absl::Status MySqlSink::Open(const SinkContext& context) {
   writer_.reset();
-  connection_.reset();
+  Leave();
   absl::Status status = PlanColumns(context);
   if (status.ok()) status = Connect();
   if (!status.ok()) return status;
@@ -56,9 +71,33 @@ absl::Status MySqlSink::Open(const SinkContext& context) {
   if (!key.ok()) return Fail(key.status());
   status = CheckMarkerTable(*connection_, table_.database);
   if (!status.ok()) return Fail(status);
-  for (size_t i = 0; i < key->size(); ++i) layout_.key[i] = layout_.columns[(*key)[i]];
-  writer_ = std::make_unique<MySqlWriter>(table_, context.schema, layout_, options_.write,
+  // What its description says is for the first batch to check: here nothing keeps it as it is.
+  const auto shown = LockMySqlTable(*connection_, table_);
+  if (!shown.ok()) return Fail(shown.status());
+  shape_.clear();
+  PlanWrites(*key);
+  return absl::OkStatus();
+}
+
+// `key`: the table's key columns in the order of its index.
+void MySqlSink::PlanWrites(const std::vector<size_t>& key) {
+  for (size_t i = 0; i < key.size(); ++i) layout_.key[i] = layout_.columns[key[i]];
+  writer_ = std::make_unique<MySqlWriter>(table_, context_.schema, layout_, options_.write,
                                           options_.use_arrays);
+}
+
+// The table is still one that fits, and stays so until the transaction ends.
+absl::Status MySqlSink::CheckTable() {
+  const absl::StatusOr<std::string> shape = LockMySqlTable(*connection_, table_);
+  if (shape.ok() && *shape == shape_) return absl::OkStatus();
+  if (!shape.ok() && !absl::IsInvalidArgument(shape.status())) return shape.status();
+  const auto key = CheckMySqlTable(*connection_, table_, /*create_table=*/false);
+  if (!key.ok()) return key.status();
+  const absl::Status markers = CheckMarkerTable(*connection_, table_.database);
+  if (!markers.ok()) return markers;
+  if (!shape.ok()) return shape.status();
+  PlanWrites(*key);
+  shape_ = *shape;
   return absl::OkStatus();
 }
 
@@ -121,16 +160,33 @@ absl::Status MySqlSink::PlanColumns(const SinkContext& context) {
 }
 
 absl::Status MySqlSink::Connect() {
-  connection_.reset();
+  Leave();
   auto connection = MySqlConnection::Connect(options_.server, options_.timeouts, &cancelled_);
   if (!connection.ok()) return connection.status();
-  absl::Status status = (*connection)->Exec(kIsolationSql);
-  if (status.ok()) {
-    status = (*connection)->Exec(fmt::format(kWaitsSql, LockWaitSeconds(options_.timeouts)));
-  }
+  absl::Status status = SetWaits(**connection);
+  if (status.ok() && left_) status = (*connection)->End(*left_);
   if (!status.ok()) return status;
+  left_.reset();
   connection_ = std::move(*connection);
   return absl::OkStatus();
+}
+
+absl::Status MySqlSink::SetWaits(MySqlConnection& connection) const {
+  absl::Status status = connection.Exec(kIsolationSql);
+  if (status.ok()) {
+    status = connection.Exec(fmt::format(kWaitsSql, LockWaitSeconds(options_.timeouts)));
+  }
+  if (!status.ok()) return status;
+  const int64_t idle = AnswerSeconds(options_.timeouts) + kIdleSlackSeconds;
+  status = connection.Exec(fmt::format(kIdleTransactionSql, idle));
+  if (status.ok() || connection.last_error() != kUnknownVariable) return status;
+  return connection.Exec(fmt::format(kIdleSql, idle));
+}
+
+// The server may not have missed a connection that was lost on the way: the next one ends it.
+void MySqlSink::Leave() {
+  if (connection_ != nullptr) left_ = connection_->identity();
+  connection_.reset();
 }
 
 absl::Status MySqlSink::Begin() {
@@ -145,9 +201,8 @@ absl::Status MySqlSink::Begin() {
 // Ends the transaction; the next call begins with a new connection unless this one is surely as
 // before.
 absl::Status MySqlSink::Fail(const absl::Status& failure) {
-  if (connection_ != nullptr && (connection_->lost() || !connection_->Exec("ROLLBACK").ok())) {
-    connection_.reset();
-  }
+  if (connection_ != nullptr && (connection_->lost() || !connection_->Exec("ROLLBACK").ok()))
+    Leave();
   return failure;
 }
 
@@ -232,6 +287,26 @@ absl::StatusOr<SinkMarker> MySqlSink::Commit(const SinkBatch& batch, RowStream& 
   return marker;
 }
 
+// Reads all rows of the batch. However long that takes, the server hears of us meanwhile: it ends
+// transactions that say nothing.
+absl::Status MySqlSink::Gather(RowStream& stream, MySqlRows* rows) {
+  using Clock = std::chrono::steady_clock;
+  const auto interval = std::chrono::milliseconds(
+      absl::ToInt64Milliseconds(absl::Seconds(AnswerSeconds(options_.timeouts)) / 3));
+  Clock::time_point heard = Clock::now();
+  while (true) {
+    const absl::StatusOr<const RowBatch*> next = stream.Next();
+    if (!next.ok()) return next.status();
+    if (*next == nullptr) return rows->Settle();
+    absl::Status status = rows->Add(**next);
+    if (status.ok() && Clock::now() - heard >= interval) {
+      status = connection_->Exec("DO 0");
+      heard = Clock::now();
+    }
+    if (!status.ok()) return status;
+  }
+}
+
 absl::StatusOr<SinkMarker> MySqlSink::CommitInTransaction(const SinkBatch& batch,
                                                           RowStream& stream) {
   const auto held = LockMarker();
@@ -247,17 +322,11 @@ absl::StatusOr<SinkMarker> MySqlSink::CommitInTransaction(const SinkBatch& batch
   }
   unsure_.reset();
   absl::Status status = CheckFollows(*held, batch);
+  if (status.ok()) status = CheckTable();
   if (status.ok()) status = stream.Rewind();
   if (!status.ok()) return status;
   MySqlRows rows(layout_);
-  while (true) {
-    const absl::StatusOr<const RowBatch*> next = stream.Next();
-    if (!next.ok()) return next.status();
-    if (*next == nullptr) break;
-    status = rows.Add(**next);
-    if (!status.ok()) return status;
-  }
-  status = rows.Settle();
+  status = Gather(stream, &rows);
   if (status.ok()) status = writer_->Write(*connection_, rows);
   if (!status.ok()) return status;
   const SinkMarker marker = MarkerOf(context_, batch, stream);

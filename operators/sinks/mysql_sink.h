@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "tidemark/operators/clients/mysql_client.h"
 #include "tidemark/operators/sinks/mysql_options.h"
@@ -19,7 +20,8 @@ namespace tidemark {
 /// Rows into a table of MySQL or MariaDB, exactly once: the net row of each key (the last one wins)
 /// and the marker (table `tidemark_batches` of the same database) in one transaction a batch, whose
 /// first statement locks the marker; so a COMMIT whose answer was lost is found by the next Commit
-/// of the same batch.
+/// of the same batch. A table that was altered since the last batch is checked again before its
+/// rows: InvalidArgument if it does not fit any more.
 ///
 /// Commit takes a batch if the marker is of the batch before it (or, of an earlier epoch, of a
 /// later batch: after a rewind); a sink without a marker takes none: WriteMarker first. A failure
@@ -53,11 +55,16 @@ class MySqlSink final : public Sink {
   };
 
   absl::Status PlanColumns(const SinkContext& context);
+  void PlanWrites(const std::vector<size_t>& key);
+  absl::Status CheckTable();
   absl::Status Connect();
+  absl::Status SetWaits(MySqlConnection& connection) const;
+  void Leave();
   absl::Status Begin();
   absl::Status Fail(const absl::Status& failure);
   absl::StatusOr<std::optional<SinkMarker>> LockMarker();
   absl::Status PutMarker(const SinkMarker& marker);
+  absl::Status Gather(RowStream& stream, MySqlRows* rows);
   absl::Status CheckFollows(const std::optional<SinkMarker>& held, const SinkBatch& batch) const;
   absl::StatusOr<SinkMarker> CommitInTransaction(const SinkBatch& batch, RowStream& stream);
   void CountRows();
@@ -66,9 +73,12 @@ class MySqlSink final : public Sink {
   std::atomic<bool> cancelled_ = false;
   SinkContext context_;
   MySqlTable table_;
+  std::string shape_;  // LockMySqlTable's, of the table that was checked; empty until a batch
   MySqlRows::Layout layout_;
   std::unique_ptr<MySqlWriter> writer_;  // set once open
   std::unique_ptr<MySqlConnection> connection_;
+  std::optional<MySqlConnection::Identity>
+      left_;  // a connection given up, perhaps not by the server
   std::optional<UnsureCounts> unsure_;
   int64_t superseded_rows_ = 0;
   int64_t skipped_rows_ = 0;

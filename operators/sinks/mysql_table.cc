@@ -364,6 +364,20 @@ absl::Status NoTable(const MySqlConnection& connection, const MySqlTable& table)
                   table.DisplayName(), CreateTableSql(table, connection.is_mariadb())));
 }
 
+// What SHOW CREATE TABLE says, without the counter that each new row moves.
+absl::StatusOr<std::string> Description(MySqlConnection& connection, const std::string& name) {
+  constexpr std::string_view kCounter = " AUTO_INCREMENT=";
+  const auto shown = connection.Query("SHOW CREATE TABLE " + name);
+  if (!shown.ok()) return shown.status();
+  std::string text = shown->empty() || (*shown)[0].size() < 2 ? "" : TextAt((*shown)[0], 1);
+  const size_t counter = text.rfind(kCounter);
+  if (counter != std::string::npos) {
+    const size_t end = text.find_first_not_of("0123456789", counter + kCounter.size());
+    text.erase(counter, end == std::string::npos ? end : end - counter);
+  }
+  return text;
+}
+
 }  // namespace
 
 bool MySqlTable::IsKey(size_t column) const {
@@ -418,17 +432,40 @@ absl::StatusOr<std::vector<size_t>> CheckMySqlTable(MySqlConnection& connection,
   return *FindKey(found, table);
 }
 
+absl::StatusOr<std::string> LockMySqlTable(MySqlConnection& connection, const MySqlTable& table) {
+  // No row, but the lock on its description, and the one that writing takes: to ask for more later
+  // could be a deadlock with an ALTER TABLE that waits.
+  const absl::Status locked =
+      connection.Query(fmt::format("SELECT 1 FROM {} LIMIT 0 FOR UPDATE", table.QuotedName()))
+          .status();
+  if (!locked.ok()) return locked;
+  absl::StatusOr<std::string> shape = Description(connection, table.QuotedName());
+  if (!shape.ok()) return shape;
+  const absl::StatusOr<std::string> markers =
+      Description(connection, fmt::format("{}.{}", QuoteMySqlName(table.database), kMarkerTable));
+  if (!markers.ok()) return markers;
+  return *shape + "\n" + *markers;
+}
+
 absl::Status CheckMarkerTable(MySqlConnection& connection, const std::string& database) {
   const std::string name = fmt::format("{}.{}", QuoteMySqlName(database), kMarkerTable);
   const auto server = ReadTable(connection, database, kMarkerTable);
   if (!server.ok()) return server.status();
   if (server->has_value()) {
-    if ((*server)->engine == "InnoDB") return absl::OkStatus();
-    return absl::InvalidArgumentError(
-        fmt::format("MySQL table {}.{}, which keeps what each query has written, is not InnoDB; "
-                    "run:\nALTER TABLE "
-                    "{} ENGINE=InnoDB;",
-                    database, kMarkerTable, name));
+    const auto refuse = [&](std::string_view problem, std::string_view clause) {
+      return absl::InvalidArgumentError(
+          fmt::format("MySQL table {}.{}, which keeps what each query has written, {}; run:\nALTER "
+                      "TABLE {} {};",
+                      database, kMarkerTable, problem, name, clause));
+    };
+    if ((*server)->engine != "InnoDB") return refuse("is not InnoDB", "ENGINE=InnoDB");
+    const Schema key = Schema().String("query_id").String("sink");
+    const MySqlTable markers = {.database = database,
+                                .table = kMarkerTable,
+                                .columns = {key.field(0), key.field(1)},
+                                .key = {0, 1}};
+    if (FindKey(**server, markers)) return absl::OkStatus();
+    return refuse("has no primary key (query_id, sink)", "ADD PRIMARY KEY (query_id, sink)");
   }
   const std::string sql = fmt::format(
       "CREATE TABLE IF NOT EXISTS {} (\n  query_id VARCHAR(64) CHARACTER SET utf8mb4 COLLATE {} "

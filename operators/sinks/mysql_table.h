@@ -37,6 +37,11 @@ std::string CreateTableSql(const MySqlTable& table, bool is_mariadb);
 absl::StatusOr<std::vector<size_t>> CheckMySqlTable(MySqlConnection& connection,
                                                     const MySqlTable& table, bool create_table);
 
+/// Inside a transaction: from here to its end nobody can alter the table (nor the table of markers,
+/// if a statement has used it). Returns how the server describes the two: while that text is the
+/// same, so are columns, keys and engines. InvalidArgument: the server refuses to show them.
+absl::StatusOr<std::string> LockMySqlTable(MySqlConnection& connection, const MySqlTable& table);
+
 /// The table of markers, in the same database; made if it is not there.
 inline constexpr char kMarkerTable[] = "tidemark_batches";
 absl::Status CheckMarkerTable(MySqlConnection& connection, const std::string& database);

@@ -35,6 +35,7 @@ class CuttingProxy {
   ~CuttingProxy() {
     stop_ = true;
     thread_.join();
+    for (const int end : held_) ::close(end);
     ::close(listener_);
   }
   CuttingProxy(const CuttingProxy&) = delete;
@@ -47,10 +48,27 @@ class CuttingProxy {
     const std::lock_guard<std::mutex> lock(mutex_);
     cut_text_ = std::move(text);
     pass_on_ = pass_on;
+    hold_ = false;
+  }
+  /// The next request that contains `text` is passed on, and that connection then goes silent for
+  /// good: the server's end stays open whatever the client does. Other connections come as ever.
+  void HoldAfter(std::string text) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    cut_text_ = std::move(text);
+    pass_on_ = true;
+    hold_ = true;
+  }
+  /// The next answer that contains `text` reaches the client with `other`, as long, in its place.
+  void Forge(std::string text, std::string other) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    forged_ = {std::move(text), std::move(other)};
   }
   /// While silent, nothing passes in either direction and connections stay open.
   void SetSilent(bool silent) { silent_ = silent; }
+  /// Connections that were cut or held.
   int cuts() const { return cuts_; }
+  /// Answers that were forged.
+  int forgeries() const { return forgeries_; }
 
  private:
   static sockaddr_in Loopback(int port) {
@@ -71,6 +89,10 @@ class CuttingProxy {
       if (::connect(server, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0) {
         Serve(client, server);
       }
+      if (std::exchange(holding_, false)) {
+        held_.insert(held_.end(), {client, server});
+        continue;
+      }
       ::close(client);
       ::close(server);
     }
@@ -88,7 +110,7 @@ class CuttingProxy {
         ::usleep(5'000);
         continue;
       }
-      if (ends[1].revents != 0 && !Pass(server, client)) return;
+      if (ends[1].revents != 0 && !PassAnswer(server, client)) return;
       if (ends[0].revents != 0 && !PassRequest(client, server)) return;
     }
   }
@@ -101,10 +123,19 @@ class CuttingProxy {
     }
     return true;
   }
-  static bool Pass(int from, int to) {
+  bool PassAnswer(int server, int client) {
     char buffer[65536];
-    const ssize_t got = ::recv(from, buffer, sizeof(buffer), 0);
-    return got > 0 && Send(to, {buffer, static_cast<size_t>(got)});
+    const ssize_t got = ::recv(server, buffer, sizeof(buffer), 0);
+    if (got <= 0) return false;
+    std::string bytes(buffer, static_cast<size_t>(got));
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const size_t at = forged_.first.empty() ? std::string::npos : bytes.find(forged_.first);
+    if (at != std::string::npos) {
+      bytes.replace(at, forged_.first.size(), forged_.second);
+      forged_ = {};
+      ++forgeries_;
+    }
+    return Send(client, bytes);
   }
   bool PassRequest(int client, int server) {
     char buffer[65536];
@@ -121,6 +152,7 @@ class CuttingProxy {
       char answer;
       ::recv(server, &answer, 1, MSG_PEEK);  // the server has done it
     }
+    holding_ = hold_;
     return false;
   }
 
@@ -131,8 +163,13 @@ class CuttingProxy {
   std::atomic<bool> silent_ = false;
   std::atomic<int> cuts_ = 0;
   std::mutex mutex_;
-  std::string cut_text_;  // guarded by mutex_
-  bool pass_on_ = false;  // guarded by mutex_
+  std::string cut_text_;                        // guarded by mutex_
+  bool pass_on_ = false;                        // guarded by mutex_
+  bool hold_ = false;                           // guarded by mutex_
+  std::pair<std::string, std::string> forged_;  // guarded by mutex_: what becomes what
+  std::atomic<int> forgeries_ = 0;
+  bool holding_ = false;   // of the proxy's thread, as held_
+  std::vector<int> held_;  // sockets
   std::thread thread_;
 };
 

@@ -158,6 +158,92 @@ TEST_F(MySqlClientTest, ErrorsOfTheStatementLeaveTheConnectionUsable) {
   EXPECT_TRUE(absl::IsUnavailable(connection->Exec("SET @x = 1")));
 }
 
+TEST_F(MySqlClientTest, WhatMayPassIsWorthAnotherTry) {
+  struct Case {
+    unsigned code;
+    const char* sql_state;
+    absl::StatusCode status;
+    bool lost = false;
+  };
+  constexpr auto kUnavailable = absl::StatusCode::kUnavailable;
+  constexpr auto kExhausted = absl::StatusCode::kResourceExhausted;
+  constexpr auto kRefused = absl::StatusCode::kInvalidArgument;
+  constexpr Case kCases[] = {
+      // Connections.
+      {1040, "08004", kUnavailable, true},
+      {1042, "08S01", kUnavailable, true},
+      {1043, "08S01", kUnavailable, true},
+      {1047, "08S01", kUnavailable, true},
+      {1053, "08S01", kUnavailable, true},
+      {1152, "08S01", kUnavailable, true},
+      {1153, "08S01", kUnavailable, true},
+      {1156, "08S01", kUnavailable, true},
+      {1157, "08S01", kUnavailable, true},
+      {1158, "08S01", kUnavailable, true},
+      {1159, "08S01", kUnavailable, true},
+      {1160, "08S01", kUnavailable, true},
+      {1161, "08S01", kUnavailable, true},
+      {1184, "08S01", kUnavailable, true},
+      {1189, "08S01", kUnavailable, true},
+      {1190, "08S01", kUnavailable, true},
+      {1927, "70100", kUnavailable, true},
+      {3169, "HY000", kUnavailable, true},
+      {4031, "HY000", kUnavailable, true},
+      // Transactions.
+      {1020, "HY000", kUnavailable},
+      {1180, "HY000", kUnavailable},
+      {1205, "HY000", kUnavailable},
+      {1213, "40001", kUnavailable},
+      {1290, "HY000", kUnavailable},
+      {1317, "70100", kUnavailable},
+      {1412, "HY000", kUnavailable},
+      {1615, "HY000", kUnavailable},
+      {3101, "40000", kUnavailable},
+      {9999, "40001", kUnavailable},
+      // Disks, files, memory.
+      {3, "HY000", kExhausted},
+      {1021, "HY000", kExhausted},
+      {1024, "HY000", kExhausted},
+      {1026, "HY000", kExhausted},
+      {1030, "HY000", kExhausted},
+      {1041, "HY000", kExhausted},
+      {1114, "HY000", kExhausted},
+      {1206, "HY000", kExhausted},
+      {1461, "42000", kExhausted},
+      {1637, "HY000", kExhausted},
+      {1878, "HY000", kExhausted},
+      // What stays.
+      {1044, "42000", kRefused},
+      {1048, "23000", kRefused},
+      {1054, "42S22", kRefused},
+      {1142, "42000", kRefused},
+      {1146, "42S02", kRefused},
+      {1251, "08004", kRefused, true},
+      {1264, "22003", kRefused},
+      {1406, "22001", kRefused},
+      {1644, "45000", kRefused},
+      {1064, "42000", absl::StatusCode::kInternal},
+  };
+  for (const auto& [code, sql_state, status, lost] : kCases) {
+    const auto connection = Connect();
+    const absl::Status said = connection->Exec("SIGNAL SQLSTATE '" + std::string(sql_state) +
+                                               "' SET MYSQL_ERRNO = " + std::to_string(code) +
+                                               ", MESSAGE_TEXT = 'as if'");
+    EXPECT_EQ(said.code(), status) << code << ": " << said;
+    EXPECT_EQ(connection->last_error(), code) << said;
+    EXPECT_EQ(connection->lost(), lost) << code;
+  }
+}
+
+TEST_F(MySqlClientTest, AConversationThatIsOutOfStepBeginsAnew) {
+  const auto connection = Connect();
+  ASSERT_TRUE(connection->StartRows("SELECT 1 UNION SELECT 2").ok());
+  const absl::Status said = connection->Exec("DO 0");
+  EXPECT_TRUE(absl::IsUnavailable(said)) << said;
+  EXPECT_EQ(connection->last_error(), 2014U) << said;
+  EXPECT_TRUE(connection->lost());
+}
+
 TEST_F(MySqlClientTest, QuotedTextAndNamesComeBackAsTheyWere) {
   const auto connection = Connect();
   std::string all;

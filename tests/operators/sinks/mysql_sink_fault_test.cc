@@ -244,6 +244,91 @@ TEST_F(MySqlSinkFaultTest, ASilentServerIsUnavailableAndNothingIsHeldTwice) {
   EXPECT_TRUE(Commit(sink, Batch(0), {MakeBatch(schema_, {{1, 1}})}).ok());
 }
 
+// The network drops a connection and tells the server nothing: its transaction holds the marker.
+TEST_F(MySqlSinkFaultTest, ATransactionThatTheServerDoesNotMissIsEndedByTheNextConnection) {
+  CuttingProxy proxy(server_->port());
+  MySqlSink sink(Through(proxy));
+  ASSERT_TRUE(OpenNew(sink, context_).ok());
+  std::map<int, int> model;
+  int batch = 0;
+  for (const char* text : {"FOR UPDATE", "INSERT INTO tidemark_batches", "COMMIT"}) {
+    SCOPED_TRACE(text);
+    const std::vector<RowBatch> rows = {MakeBatch(schema_, RowsOf(batch, &model))};
+    proxy.HoldAfter(text);
+    const auto late = Commit(sink, Batch(batch), rows);
+    EXPECT_TRUE(absl::IsUnavailable(late.status())) << late.status();
+    EXPECT_THAT(std::string(late.status().message()), HasSubstr("has not answered within 3s"));
+    const auto start = Clock::now();
+    EXPECT_LE(CommitUntilDone(sink, batch, rows), 1) << "while it rolls back";
+    EXPECT_LT(Clock::now() - start, std::chrono::seconds(2));
+    ExpectTable(model, *server_);
+    ++batch;
+  }
+  EXPECT_EQ(proxy.cuts(), 3);
+}
+
+TEST_F(MySqlSinkFaultTest, ATransactionOfAProcessThatVanishedEndsByItself) {
+  CuttingProxy proxy(server_->port());
+  {
+    MySqlSink sink(Through(proxy));
+    ASSERT_TRUE(OpenNew(sink, context_).ok());
+    proxy.HoldAfter("INSERT INTO tidemark_batches");
+    EXPECT_TRUE(
+        absl::IsUnavailable(Commit(sink, Batch(0), {MakeBatch(schema_, {{1, 1}})}).status()));
+  }
+  MySqlSinkOptions options = CreateOptions();
+  options.timeouts = kShort;
+  MySqlSink sink(options);
+  ASSERT_TRUE(sink.Open(context_).ok());
+  const auto start = Clock::now();
+  CommitUntilDone(sink, 0, {MakeBatch(schema_, {{1, 2}})});
+  EXPECT_LT(Clock::now() - start, std::chrono::seconds(8));
+  ExpectTable({{1, 2}}, *server_);
+}
+
+class SlowStream final : public testing::ListStream {
+ public:
+  using ListStream::ListStream;
+
+ protected:
+  absl::StatusOr<const RowBatch*> DoNext() override {
+    std::this_thread::sleep_for(std::chrono::milliseconds(900));
+    return ListStream::DoNext();
+  }
+};
+
+TEST_F(MySqlSinkFaultTest, RowsThatTakeLongToComeDoNotEndTheTransaction) {
+  MySqlSinkOptions options = CreateOptions();
+  options.timeouts.answer = absl::Seconds(1);  // the server's patience is three
+  MySqlSink sink(options);
+  ASSERT_TRUE(OpenNew(sink, context_).ok());
+  std::vector<RowBatch> batches;
+  std::map<int, int> model;
+  for (int key = 0; key < 5; ++key) {
+    batches.push_back(MakeBatch(schema_, {{key, key}}));
+    model[key] = key;
+  }
+  SlowStream stream(std::move(batches));
+  const auto marker = sink.Commit(Batch(0), stream);
+  EXPECT_TRUE(marker.ok()) << marker.status();
+  ExpectTable(model, *server_);
+}
+
+// Ids of connections begin again when a server does.
+TEST_F(MySqlSinkFaultTest, NobodyElsesConnectionIsEnded) {
+  const auto ours = Connect();
+  const auto other = Connect();
+  MySqlConnection::Identity almost = other->identity();
+  EXPECT_THAT(almost.host, HasSubstr(server_->host() + ":"));
+  almost.host += "9";
+  EXPECT_TRUE(ours->End(almost).ok());
+  EXPECT_TRUE(other->Exec("DO 0").ok());
+  EXPECT_TRUE(ours->End(other->identity()).ok());
+  EXPECT_TRUE(absl::IsUnavailable(other->Exec("DO 0")));
+  EXPECT_TRUE(ours->End(other->identity()).ok()) << "of one that has gone";
+  EXPECT_TRUE(ours->Exec("DO 0").ok());
+}
+
 TEST_F(MySqlSinkFaultTest, CancelEndsTheWaitForGood) {
   MySqlSink sink(CreateOptions());
   ASSERT_TRUE(OpenNew(sink, context_).ok());

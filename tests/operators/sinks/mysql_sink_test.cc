@@ -4,9 +4,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <limits>
 #include <map>
 #include <random>
+#include <utility>
 
 #include "operators/sinks/mysql_fixture.h"
 
@@ -71,6 +73,124 @@ TEST_P(MySqlSinkTest, ReplaceAndUpsertOverExistingRows) {
                 ElementsAre(MariaDbRow{"1", "11", upsert ? "old" : "new"},
                             MariaDbRow{"2", "20", "old"}, MariaDbRow{"3", "31", "new"}));
   }
+}
+
+// A table that is altered between two batches.
+class AlteredTable {
+ public:
+  static constexpr char kMade[] =
+      "CREATE OR REPLACE TABLE t (store VARCHAR(20) CHARACTER SET utf8mb4 COLLATE "
+      "utf8mb4_nopad_bin, at DATETIME(6), n BIGINT, PRIMARY KEY (store))";
+  static Schema Rows() { return Schema().String("store").Timestamp("at").Int64("n"); }
+  static RowBatch First() { return MakeBatch(Rows(), {{"a", 1, 1}, {"b", 2, 2}}); }
+  static RowBatch Second() { return MakeBatch(Rows(), {{"b", 20, 20}, {"c", 30, 30}}); }
+};
+constexpr char kAlteredRows[] = "SELECT store, at, n FROM t ORDER BY store";
+
+TEST_P(MySqlSinkTest, ATableThatIsAlteredToOneThatDoesNotFitGetsNoRowMore) {
+  struct Alteration {
+    const char* sql;
+    const char* words;
+  };
+  constexpr Alteration kAlterations[] = {
+      {"ALTER TABLE t DROP PRIMARY KEY", "it has no primary or unique key (store)"},
+      {"ALTER TABLE t MODIFY store VARCHAR(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci "
+       "NOT NULL",
+       "its column store is varchar(20), with the collation utf8mb4_general_ci"},
+      {"ALTER TABLE t MODIFY at DATETIME", "its column at is datetime, which does not hold micro"},
+      {"ALTER TABLE t ENGINE=MyISAM", "its engine is MyISAM, which has no transactions"},
+      {"ALTER TABLE t DROP COLUMN n", "it has no column n"},
+      {"ALTER TABLE tidemark_batches DROP PRIMARY KEY", "no primary key (query_id, sink)"},
+      {"ALTER TABLE tidemark_batches ENGINE=Aria", "is not InnoDB"},
+      {"DROP TABLE t", "MySQL has no table tidemark.t"}};
+  for (const bool upsert : {false, true}) {
+    for (const auto& [sql, words] : kAlterations) {
+      SCOPED_TRACE(fmt::format("{} {}", upsert, sql));
+      Exec("DROP TABLE IF EXISTS tidemark_batches");
+      Exec(AlteredTable::kMade);
+      MySqlSinkOptions options = With(Options());
+      if (upsert) options.write = MySqlSinkOptions::Write::kUpsert;
+      MySqlSink sink(options);
+      ASSERT_TRUE(OpenNew(sink, Context(AlteredTable::Rows(), {"store"})).ok());
+      ASSERT_TRUE(Commit(sink, Batch(0), {AlteredTable::First()}).ok());
+      Exec(sql);
+      const auto refused = Commit(sink, Batch(1), {AlteredTable::Second()});
+      ASSERT_TRUE(absl::IsInvalidArgument(refused.status())) << refused.status();
+      const std::string message(refused.status().message());
+      EXPECT_THAT(message, HasSubstr(words));
+      EXPECT_EQ(Query("SELECT MAX(batch_id) FROM tidemark_batches")[0][0], "0");
+      Exec(message.substr(message.find(":\n") + 2));
+      if (std::string_view(sql).starts_with("ALTER TABLE")) {
+        EXPECT_EQ(Query("SELECT COUNT(*) FROM t")[0][0], "2") << "not one row of batch 1";
+      }
+      const auto written = Commit(sink, Batch(1), {AlteredTable::Second()});
+      ASSERT_TRUE(written.ok()) << written.status();
+      EXPECT_EQ(Query("SELECT COUNT(*), MAX(at) FROM t WHERE n >= 20")[0],
+                (MariaDbRow{"2", "1970-01-01 00:00:00.000030"}));
+      EXPECT_EQ(Query("SELECT COUNT(*) FROM tidemark_batches")[0][0], "1");
+    }
+  }
+}
+
+TEST_P(MySqlSinkTest, ATableThatIsAlteredAndStillFitsGetsItsRows) {
+  for (const bool upsert : {false, true}) {
+    for (const char* sql :
+         {"ALTER TABLE t ADD COLUMN note VARCHAR(9) DEFAULT 'new' FIRST",
+          "ALTER TABLE t ADD INDEX by_n (n)", "ALTER TABLE t MODIFY store VARBINARY(30) NOT NULL",
+          "ALTER TABLE t DROP PRIMARY KEY, ADD COLUMN id BIGINT PRIMARY KEY AUTO_INCREMENT FIRST, "
+          "ADD UNIQUE KEY (store)"}) {
+      SCOPED_TRACE(fmt::format("{} {}", upsert, sql));
+      Exec("DROP TABLE IF EXISTS tidemark_batches");
+      Exec(AlteredTable::kMade);
+      MySqlSinkOptions options = With(Options());
+      if (upsert) options.write = MySqlSinkOptions::Write::kUpsert;
+      MySqlSink sink(options);
+      ASSERT_TRUE(OpenNew(sink, Context(AlteredTable::Rows(), {"store"})).ok());
+      ASSERT_TRUE(Commit(sink, Batch(0), {AlteredTable::First()}).ok());
+      Exec(sql);
+      for (int batch = 1; batch < 3; ++batch) {
+        const auto written = Commit(sink, Batch(batch), {AlteredTable::Second()});
+        ASSERT_TRUE(written.ok()) << written.status();
+      }
+      EXPECT_THAT(Query(kAlteredRows),
+                  ElementsAre(MariaDbRow{"a", "1970-01-01 00:00:00.000001", "1"},
+                              MariaDbRow{"b", "1970-01-01 00:00:00.000020", "20"},
+                              MariaDbRow{"c", "1970-01-01 00:00:00.000030", "30"}));
+    }
+  }
+}
+
+// Does something before its first rows, in mid batch.
+class HookedStream final : public testing::ListStream {
+ public:
+  HookedStream(std::vector<RowBatch> batches, std::function<void()> hook)
+      : ListStream(std::move(batches)), hook_(std::move(hook)) {}
+
+ protected:
+  absl::StatusOr<const RowBatch*> DoNext() override {
+    if (hook_) std::exchange(hook_, nullptr)();
+    return ListStream::DoNext();
+  }
+
+ private:
+  std::function<void()> hook_;
+};
+
+TEST_P(MySqlSinkTest, NobodyAltersTheTableInMidBatch) {
+  Exec(AlteredTable::kMade);
+  MySqlSink sink(With(Options()));
+  ASSERT_TRUE(OpenNew(sink, Context(AlteredTable::Rows(), {"store"})).ok());
+  HookedStream stream({AlteredTable::First()}, [] {
+    for (const char* table : {"t", "tidemark_batches"}) {
+      const absl::Status altered = server_->Exec(
+          fmt::format("SET lock_wait_timeout = 0; ALTER TABLE {} DROP PRIMARY KEY", table));
+      EXPECT_THAT(std::string(altered.message()), HasSubstr("1205"));
+    }
+  });
+  const auto marker = sink.Commit(Batch(0), stream);
+  ASSERT_TRUE(marker.ok()) << marker.status();
+  Exec("ALTER TABLE t DROP PRIMARY KEY");
+  EXPECT_TRUE(absl::IsInvalidArgument(Commit(sink, Batch(1), {AlteredTable::First()}).status()));
 }
 
 TEST_P(MySqlSinkTest, UpsertOfKeysAlone) {

@@ -248,6 +248,8 @@ TEST_F(MySqlTableTest, TheMarkerTable) {
       "(query_id, sink)) "
       "ENGINE=MyISAM");
   ExpectMended(Schema().Int64("k"), {"k"}, "is not InnoDB");
+  Exec("ALTER TABLE tidemark_batches DROP PRIMARY KEY, ADD KEY (query_id)");
+  ExpectMended(Schema().Int64("k"), {"k"}, "has no primary key (query_id, sink)");
   MySqlSink sink(Options("Tidemark_Batches"));
   const absl::Status refusal = sink.Open(Context(Schema().Int64("k"), {"k"}));
   EXPECT_TRUE(absl::IsInvalidArgument(refusal)) << refusal;
@@ -268,6 +270,10 @@ TEST_F(MySqlTableTest, RightsThatAreMissingAreSaidWithTheStatement) {
   Exec("GRANT SELECT, INSERT, UPDATE ON tidemark.tidemark_batches TO poor@'%'");
   const absl::Status opened = sink.Open(Context(Schema().Int64("k"), {"k"}));
   EXPECT_TRUE(opened.ok()) << opened;
+  Exec("REVOKE SELECT ON tidemark.t FROM poor@'%'");
+  const absl::Status unseen = sink.Open(Context(Schema().Int64("k"), {"k"}));
+  EXPECT_TRUE(absl::IsInvalidArgument(unseen)) << unseen;
+  EXPECT_THAT(std::string(unseen.message()), HasSubstr("SELECT command denied"));
 }
 
 }  // namespace
