@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <librdkafka/rdkafka.h>
 
+#include <array>
 #include <chrono>
 #include <optional>
 #include <string_view>
@@ -49,29 +50,8 @@ class KafkaDeadLetters : public DeadLetterWriter {
                       options.brokers, options.topic));
     }
     std::unique_ptr<KafkaDeadLetters> writer(new KafkaDeadLetters(options));
-    absl::StatusOr<std::shared_ptr<KafkaHandle>> handle = KafkaHandle::Make(
-        KafkaHandle::Kind::kProducer, writer->connection_,
-        {.defaults = {{"client.id", "tidemark"},
-                      {"linger.ms", "5"},
-                      {"message.max.bytes", "100000000"},
-                      {"queue.buffering.max.kbytes", "65536"},
-                      {"reconnect.backoff.ms", "50"},
-                      {"reconnect.backoff.max.ms", "1000"},
-                      {"topic.metadata.propagation.max.ms", "3000"}},
-         .fixed = {{"acks", "all"},
-                   {"enable.idempotence", "true"},
-                   {"message.timeout.ms", "0"},  // a letter waits for its broker for ever
-                   {"delivery.report.only.error", "true"}},
-         .on_delivery = &KafkaDeadLetters::OnDelivery,
-         .delivery_opaque = writer.get()});
-    if (!handle.ok()) return handle.status();
-    writer->handle_ = *std::move(handle);
-    writer->topic_.reset(
-        rd_kafka_topic_new(writer->handle_->get(), options.topic.c_str(), nullptr));
-    if (writer->topic_ == nullptr) {
-      return absl::InvalidArgumentError(
-          fmt::format("dead letters: '{}' cannot be a topic's name", options.topic));
-    }
+    const absl::Status made = writer->MakeProducer();
+    if (!made.ok()) return made;
     return writer;
   }
 
@@ -84,7 +64,8 @@ class KafkaDeadLetters : public DeadLetterWriter {
     first_error_ = absl::OkStatus();
     epoch_ = epoch;
     batch_id_ = batch_id;
-    return absl::OkStatus();
+    // A producer that has failed for good takes nothing more.
+    return FatalError().has_value() ? MakeProducer() : absl::OkStatus();
   }
 
   absl::Status Write(const RawRecords& records, const BadRecord& bad, absl::Time time) override {
@@ -118,6 +99,45 @@ class KafkaDeadLetters : public DeadLetterWriter {
       : connection_{.brokers = options.brokers, .properties = options.properties},
         topic_name_(options.topic) {}
 
+  absl::Status MakeProducer() {
+    topic_.reset();
+    handle_.reset();
+    absl::StatusOr<std::shared_ptr<KafkaHandle>> handle = KafkaHandle::Make(
+        KafkaHandle::Kind::kProducer, connection_,
+        {.defaults = {{"client.id", "tidemark"},
+                      {"linger.ms", "5"},
+                      {"message.max.bytes", "100000000"},
+                      {"queue.buffering.max.kbytes", "65536"},
+                      {"reconnect.backoff.ms", "50"},
+                      {"reconnect.backoff.max.ms", "1000"},
+                      {"topic.metadata.propagation.max.ms", "3000"}},
+         .fixed = {{"acks", "all"},
+                   {"enable.idempotence", "true"},
+                   {"message.timeout.ms", "0"},  // a letter waits for its broker for ever
+                   {"delivery.report.only.error", "true"}},
+         .on_delivery = &KafkaDeadLetters::OnDelivery,
+         .delivery_opaque = this});
+    if (!handle.ok()) return handle.status();
+    handle_ = *std::move(handle);
+    topic_.reset(rd_kafka_topic_new(handle_->get(), topic_name_.c_str(), nullptr));
+    if (topic_ != nullptr) return absl::OkStatus();
+    return absl::InvalidArgumentError(
+        fmt::format("dead letters: '{}' cannot be a topic's name", topic_name_));
+  }
+
+  struct Fatal {
+    rd_kafka_resp_err_t cause;
+    std::string text;
+  };
+  // Why the producer has failed for good, if it has: what it says of each letter is only that.
+  std::optional<Fatal> FatalError() const {
+    std::array<char, 512> text{};
+    const rd_kafka_resp_err_t cause =
+        rd_kafka_fatal_error(handle_->get(), text.data(), text.size());
+    if (cause == RD_KAFKA_RESP_ERR_NO_ERROR) return std::nullopt;
+    return Fatal{cause, text.data()};
+  }
+
   // Called by rd_kafka_poll and rd_kafka_flush, in the thread that calls those.
   static void OnDelivery(rd_kafka_t* /*handle*/, const rd_kafka_message_t* message, void* opaque) {
     auto* const writer =
@@ -127,8 +147,17 @@ class KafkaDeadLetters : public DeadLetterWriter {
   }
 
   absl::Status LetterError(rd_kafka_resp_err_t code, size_t bytes) const {
-    return KafkaStatus(code, fmt::format("a dead letter of {} bytes was not taken by topic {}",
-                                         bytes, topic_name_));
+    std::string what =
+        fmt::format("a dead letter of {} bytes was not taken by topic {}", bytes, topic_name_);
+    const std::optional<Fatal> fatal = FatalError();
+    if (!fatal) return KafkaStatus(code, what);
+    what += ": " + fatal->text;
+    if (fatal->cause == RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED) {
+      what +=
+          "; let an administrator allow the user IdempotentWrite on the cluster, or Write on the "
+          "topic with newer brokers";
+    }
+    return KafkaStatus(fatal->cause, what);
   }
 
   void Forget() {

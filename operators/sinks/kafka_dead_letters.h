@@ -22,10 +22,12 @@ struct KafkaDeadLettersOptions {
 /// `tidemark.topic`, `tidemark.partition`, `tidemark.offset`, `tidemark.epoch` (these four tell
 /// repeats), `tidemark.batch`, `tidemark.timestamp` (the record's, if it had one),
 /// `tidemark.reason`, `tidemark.detail`, `tidemark.time` (the batch's).
-/// Begin forgets what was written and not sent yet. Flush waits 3 seconds at most; after
+/// Begin forgets what was written and not sent yet, and makes a producer that has failed for good
+/// (a right withdrawn, a sequence broken) anew. Flush waits 3 seconds at most; after
 /// Unavailable it may be called again and goes on waiting for the same letters. Errors besides
-/// DeadLetterWriter's: NotFound = no such topic; InvalidArgument = a letter larger than the topic
-/// takes, or wrong options (from Make); they stay until the next Begin.
+/// DeadLetterWriter's: NotFound = no such topic; PermissionDenied = the user may not write it;
+/// InvalidArgument = a letter larger than the topic takes, or wrong options (from Make); they stay
+/// until the next Begin.
 absl::StatusOr<std::unique_ptr<DeadLetterWriter>> MakeKafkaDeadLetters(
     const KafkaDeadLettersOptions& options);
 

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <librdkafka/rdkafka.h>
+#include <librdkafka/rdkafka_mock.h>
 
 #include <chrono>
 #include <functional>
@@ -217,6 +219,50 @@ TEST_F(KafkaDeadLettersTest, ALetterTooLargeForItsTopicIsTheUsersToSolve) {
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
   EXPECT_THAT(std::string(status.message()),
               HasSubstr("a dead letter of 2000 bytes was not taken by topic small"));
+}
+
+// librdkafka's own cluster of one broker, whose answers can be chosen.
+class MockCluster {
+ public:
+  MockCluster() {
+    char error[256];
+    handle_ = rd_kafka_new(RD_KAFKA_PRODUCER, rd_kafka_conf_new(), error, sizeof(error));
+    cluster_ = rd_kafka_mock_cluster_new(handle_, 1);
+    rd_kafka_mock_topic_create(cluster_, "dead", 1, 1);
+  }
+  ~MockCluster() {
+    rd_kafka_mock_cluster_destroy(cluster_);
+    rd_kafka_destroy(handle_);
+  }
+  std::string brokers() const { return rd_kafka_mock_cluster_bootstraps(cluster_); }
+  void Refuse(int16_t api_key, rd_kafka_resp_err_t code) {
+    rd_kafka_mock_push_request_errors(cluster_, api_key, 1, code);
+  }
+
+ private:
+  rd_kafka_t* handle_;
+  rd_kafka_mock_cluster_t* cluster_;
+};
+
+TEST_F(KafkaDeadLettersTest, AProducerThatHasFailedForGoodSaysWhyAndIsMadeAnewByBegin) {
+  constexpr int16_t kInitProducerId = 22;
+  MockCluster cluster;
+  auto writer = MakeKafkaDeadLetters({.brokers = cluster.brokers(), .topic = "dead"});
+  ASSERT_TRUE(writer.ok()) << writer.status();
+  cluster.Refuse(kInitProducerId, RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED);
+  ASSERT_TRUE((*writer)->Begin(0, 1).ok());
+  absl::Status status = (*writer)->Write(Records(), Bad(0), kTime);
+  if (status.ok()) status = (*writer)->Flush();
+  EXPECT_TRUE(absl::IsPermissionDenied(status)) << status;
+  EXPECT_THAT(
+      std::string(status.message()),
+      ::testing::AllOf(HasSubstr("was not taken by topic dead"),
+                       HasSubstr("Cluster authorization failed"), HasSubstr("IdempotentWrite")));
+  EXPECT_TRUE(absl::IsPermissionDenied((*writer)->Flush())) << "until the next Begin";
+  ASSERT_TRUE((*writer)->Begin(0, 1).ok());
+  ASSERT_TRUE((*writer)->Write(Records(), Bad(0), kTime).ok());
+  status = (*writer)->Flush();
+  EXPECT_TRUE(status.ok()) << status;
 }
 
 TEST_F(KafkaDeadLettersTest, ManyLetters) {
