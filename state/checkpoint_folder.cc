@@ -56,6 +56,9 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kLockName = "lock";
 constexpr size_t kMaxLockBytes = 32;
+constexpr std::string_view kBegunName = "begun";
+constexpr std::string_view kBegunText = "a Tidemark query has begun here\n";
+constexpr size_t kMaxSmallFileBytes = 64;
 
 /// `12.new`, `12.new.tmp`, `12.removed`: a snapshot in the making or on its way out.
 bool IsUnfinishedSnapshot(std::string_view name) {
@@ -64,7 +67,7 @@ bool IsUnfinishedSnapshot(std::string_view name) {
 }
 
 std::string ReadSmallFile(const std::string& path) {
-  std::string text(kMaxLockBytes + 1, '\0');
+  std::string text(kMaxSmallFileBytes + 1, '\0');
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) return {};
   const ssize_t size = pread(fd, text.data(), text.size(), 0);
@@ -82,6 +85,17 @@ bool IsLockFile(const std::string& path) {
   return text.empty() || (text.size() < kMaxLockBytes && ParseDigits(text).has_value());
 }
 
+/// A mark of ours, or one whose text a power cut took.
+bool IsBegunFile(const std::string& path) {
+  struct stat info;
+  if (lstat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) return false;
+  const std::string text = ReadSmallFile(path);
+  return text.empty() || text == kBegunText;
+}
+
+/// The number twice: what does not agree was not written whole, or damaged.
+std::string CommitNote(uint64_t commit) { return fmt::format("{0:020} {0:020}\n", commit); }
+
 }  // namespace
 
 CheckpointFolder::CheckpointFolder(std::string path, std::string_view database)
@@ -90,6 +104,7 @@ CheckpointFolder::CheckpointFolder(std::string path, std::string_view database)
 CheckpointFolder::~CheckpointFolder() {
   // Closing ends the lock. The file stays: removing it would race with a process that opens it.
   if (lock_fd_ >= 0) close(lock_fd_);
+  if (note_fd_ >= 0) close(note_fd_);
 }
 
 absl::StatusOr<CheckpointFolder::Content> CheckpointFolder::Inspect() const {
@@ -106,6 +121,7 @@ absl::StatusOr<CheckpointFolder::Content> CheckpointFolder::Inspect() const {
   fs::directory_iterator entries(path_, error);
   bool has_database = false;
   bool has_copies = false;
+  bool begun = false;
   std::string foreign;
   for (; !error && entries != fs::directory_iterator(); entries.increment(error)) {
     const std::string name = entries->path().filename().string();
@@ -117,6 +133,9 @@ absl::StatusOr<CheckpointFolder::Content> CheckpointFolder::Inspect() const {
       has_copies = true;
     } else if (name == kLockName) {
       if (!IsLockFile(entries->path().string())) foreign = name;
+    } else if (name == kBegunName) {
+      begun = IsBegunFile(entries->path().string());
+      if (!begun) foreign = name;
     } else if (name != "state.new" && name != "dead_letters" && name != "lost+found") {
       foreign = name;
     }
@@ -129,9 +148,10 @@ absl::StatusOr<CheckpointFolder::Content> CheckpointFolder::Inspect() const {
                     "nothing was written there; use an empty or a new folder",
                     path_, foreign));
   }
-  if (has_copies) {
-    return absl::DataLossError(fmt::format("checkpoint folder {}: the database {} is missing; {}",
-                                           path_, database(), RestoreAdvice({})));
+  if (has_copies || begun) {
+    return absl::DataLossError(
+        fmt::format("checkpoint folder {}: the database {} is missing{}; {}", path_, database(),
+                    begun ? ", and a query has begun here" : "", RestoreAdvice({})));
   }
   return Content::kNothing;
 }
@@ -169,6 +189,24 @@ absl::Status CheckpointFolder::Sync() {
 bool CheckpointFolder::has_lock_file() const {
   std::error_code error;
   return fs::exists(fmt::format("{}/{}", path_, kLockName), error);
+}
+
+absl::Status CheckpointFolder::MarkBegun() {
+  const std::string mark = fmt::format("{}/{}", path_, kBegunName);
+  const int fd = open(mark.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+  if (fd < 0) return FolderError(path_, "cannot make the file begun", errno);
+  const bool written = pwrite(fd, kBegunText.data(), kBegunText.size(), 0) ==
+                           static_cast<ssize_t>(kBegunText.size()) &&
+                       fsync(fd) == 0;
+  const int error = errno;
+  close(fd);
+  if (!written) return FolderError(path_, "cannot write the file begun", error);
+  return SyncNames(path_);
+}
+
+bool CheckpointFolder::has_begun() const {
+  std::error_code error;
+  return fs::exists(fmt::format("{}/{}", path_, kBegunName), error);
 }
 
 absl::Status CheckpointFolder::Lock() {
@@ -225,6 +263,22 @@ absl::Status CheckpointFolder::FinishDatabase() {
     return FolderError(path_, "cannot rename state.new to state", errno);
   }
   return Sync();
+}
+
+void CheckpointFolder::NoteCommit(uint64_t commit) {
+  if (note_fd_ < 0) {
+    note_fd_ = open(commit_note().c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+  }
+  const std::string note = CommitNote(commit);
+  [[maybe_unused]] const ssize_t written = pwrite(note_fd_, note.data(), note.size(), 0);
+}
+
+std::optional<uint64_t> CheckpointFolder::NotedCommit() const {
+  const std::string note = ReadSmallFile(commit_note());
+  uint64_t commit = 0;
+  const auto error = std::from_chars(note.data(), note.data() + note.size(), commit).ec;
+  if (error != std::errc() || note != CommitNote(commit)) return std::nullopt;
+  return commit;
 }
 
 std::string CheckpointFolder::snapshot(int64_t batch_id) const {

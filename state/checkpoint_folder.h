@@ -12,10 +12,10 @@
 
 namespace tidemark {
 
-/// The folder of one checkpoint: `lock` (the owner's process id), `state` (the database),
-/// `state.new` (the database while it is being made), `snapshots/<batch>`, `rewound/<epoch>` (what
-/// a rewind set aside: checkpoint_rewind.h); `dead_letters` belongs to others. Used by the store
-/// that is opened in it, by one thread. Errors are FailedPrecondition.
+/// The folder of one checkpoint: `lock` (the owner's process id), `begun` (once a query has),
+/// `state` (the database), `state.new` (the database while it is being made), `snapshots/<batch>`,
+/// `rewound/<epoch>` (what a rewind set aside: checkpoint_rewind.h); `dead_letters` belongs to
+/// others. Used by the store that is opened in it, by one thread. Errors are FailedPrecondition.
 class CheckpointFolder {
  public:
   enum class Content {
@@ -30,7 +30,7 @@ class CheckpointFolder {
   CheckpointFolder& operator=(const CheckpointFolder&) = delete;
 
   /// Looks without changing anything. FailedPrecondition: not a folder, not readable, or it holds
-  /// somebody's files; DataLoss: snapshots, but no database.
+  /// somebody's files; DataLoss: no database, but snapshots, or a query that has begun.
   absl::StatusOr<Content> Inspect() const;
   /// Makes the folder and those above it as needed, durably.
   absl::Status Make();
@@ -42,6 +42,9 @@ class CheckpointFolder {
   /// is.
   absl::Status LockToRead();
   bool has_lock_file() const;
+  /// From now on a missing or empty database is one that was lost. Durable when it returns OK.
+  absl::Status MarkBegun();
+  bool has_begun() const;
 
   const std::string& path() const { return path_; }
   const std::string& database() const { return database_; }
@@ -50,6 +53,12 @@ class CheckpointFolder {
   absl::Status RemoveUnfinishedDatabase();
   /// The database is complete: gives it its name.
   absl::Status FinishDatabase();
+  /// Notes beside the database's files that this commit is durable, so that a log that was cut or
+  /// emptied is noticed. Neither synced nor needed: what could not be written is older than the
+  /// log, or unreadable.
+  void NoteCommit(uint64_t commit);
+  std::optional<uint64_t> NotedCommit() const;
+  std::string commit_note() const { return database_ + "/last_commit"; }
 
   std::string snapshots() const { return path_ + "/snapshots"; }
   std::string snapshot(int64_t batch_id) const;
@@ -72,6 +81,7 @@ class CheckpointFolder {
   std::string path_;
   std::string database_;
   int lock_fd_ = -1;
+  int note_fd_ = -1;
 };
 
 /// What could not be done in a checkpoint's folder, by errno.

@@ -293,6 +293,25 @@ absl::StatusOr<uint64_t> CheckDatabase(const CheckpointFolder& folder, rocksdb::
   return LastCommit(folder, db.get());
 }
 
+/// Whether the database still has the commits that it is known to have had. RocksDB takes a log
+/// that was cut, emptied or filled with zeros for one that ended there.
+absl::Status CheckNothingMissing(const CheckpointFolder& folder, uint64_t last_commit) {
+  const uint64_t noted = folder.NotedCommit().value_or(0);
+  const bool begun = last_commit == 0 && folder.has_begun();
+  if (noted <= last_commit && !begun) return absl::OkStatus();
+  const std::string what =
+      noted > last_commit
+          ? fmt::format("its last commit is number {}, but number {} was durable (by the file {})",
+                        last_commit, noted, folder.commit_note())
+          : "it holds no commit, but a query has begun";
+  const std::vector<std::string> logs = FileNames(folder, "", ".log");
+  return DataLoss(folder, fmt::format("{}: {}, or its manifest ({}) was cut", what,
+                                      logs.empty() ? "its log is missing"
+                                                   : fmt::format("its log ({}) was cut or emptied",
+                                                                 fmt::join(logs, ", ")),
+                                      fmt::join(FileNames(folder, "MANIFEST-", ""), ", ")));
+}
+
 /// The name of the newest file that ends with `extension`; empty: there is none.
 std::string NewestFile(const CheckpointFolder& folder, std::string_view extension) {
   const auto number = [](const std::string& name) {
@@ -507,7 +526,8 @@ class RocksStore : public CheckpointCopy {
     if (status.ok()) status = db_->Write(options, &rocks_writes.batch());
     if (status.ok()) {
       ++last_commit_;
-      return absl::OkStatus();
+      folder_->NoteCommit(last_commit_);
+      return last_commit_ == 1 ? KeepFirst() : absl::OkStatus();
     }
     // Whether the rows are there is known only after the log has been read again.
     first_error_->Note(status);
@@ -533,6 +553,13 @@ class RocksStore : public CheckpointCopy {
   int64_t disk_bytes() const override;
 
  private:
+  /// What a query begins with is not left to the log alone: whatever becomes of that, it is the
+  /// same query.
+  absl::Status KeepFirst() {
+    const rocksdb::Status status = db_->Flush(rocksdb::FlushOptions());
+    if (!status.ok()) first_error_->Note(status);
+    return status.ok() ? folder_->MarkBegun() : ToStatus(*folder_, "write", status);
+  }
   absl::Status failure() const {
     const rocksdb::Status error = first_error_->Get();
     if (error.ok()) return absl::OkStatus();
@@ -690,6 +717,10 @@ absl::StatusOr<std::unique_ptr<RocksStore>> OpenAsItIs(std::unique_ptr<Checkpoin
   rocksdb::Env* const env = rocksdb::Env::Default();
   const absl::StatusOr<uint64_t> last_commit = CheckDatabase(*folder, env);
   if (!last_commit.ok()) return last_commit.status();
+  if (folder->database() == folder->path() + "/state") {
+    const absl::Status complete = CheckNothingMissing(*folder, *last_commit);
+    if (!complete.ok()) return complete;
+  }
   memory_bytes = std::max(memory_bytes, kMinMemoryBytes);
   const std::shared_ptr<rocksdb::Cache> cache = rocksdb::NewLRUCache(memory_bytes);
   const auto log = std::make_shared<DatabaseLog>();
@@ -754,6 +785,9 @@ absl::StatusOr<std::unique_ptr<CheckpointStore>> OpenCheckpointStoreIn(
     }
     status = checked.status();
     if (status.ok()) last_commit = *checked;
+    if (status.ok()) status = CheckNothingMissing(*folder, last_commit);
+    // Made by a version that had no such mark, or by a process that died before it.
+    if (status.ok() && last_commit > 0 && !folder->has_begun()) status = folder->MarkBegun();
   }
   if (!status.ok()) return status;
 

@@ -418,6 +418,37 @@ TEST_F(ToolTest, DamageIsNamed) {
   EXPECT_EQ(Rows(run), Undisturbed(run));
 }
 
+// A query that was never restarted, without snapshots, into a sink that keeps no marker: all there
+// is of it lies in the log.
+TEST_F(ToolTest, ALostLogOrStateIsNoNewQuery) {
+  const std::string checkpoint = folder_.Path("log.checkpoint");
+  const std::vector<std::string> flags = {"--trigger",    "available-now",   "--sink",
+                                          "null",         "--embedded-rows", "2000",
+                                          "--checkpoint", checkpoint};
+  ASSERT_EQ(folder_.Run(kJob, flags).exit_code, 0);
+  fs::path log;
+  for (const auto& entry : fs::directory_iterator(checkpoint + "/state")) {
+    if (entry.path().extension() == ".log" && entry.file_size() > 0) log = entry.path();
+  }
+  ASSERT_FALSE(log.empty());
+  const auto size = fs::file_size(log);
+  const auto expect_refused = [&](const std::string& what) {
+    const ProcessResult verified = Tool({"verify", checkpoint});
+    EXPECT_EQ(verified.exit_code, 4) << verified.stdout_text;
+    EXPECT_THAT(verified.stderr_text, HasSubstr(what));
+    const ProcessResult started = folder_.Run(kJob, flags);
+    EXPECT_EQ(started.exit_code, 4) << started.stderr_text;
+    EXPECT_THAT(started.stderr_text, AllOf(HasSubstr(what), HasSubstr("start over in a new folder"),
+                                           Not(HasSubstr("New query"))));
+  };
+  fs::resize_file(log, 0);
+  expect_refused(log.filename().string());
+  fs::resize_file(log, size);  // zeros
+  expect_refused(log.filename().string());
+  fs::remove_all(checkpoint + "/state");
+  expect_refused(checkpoint);
+}
+
 TEST_F(ToolTest, WhatIsNotThere) {
   EXPECT_EQ(Tool({}).exit_code, 2);
   EXPECT_EQ(Tool({"show"}).exit_code, 2);

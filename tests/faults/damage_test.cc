@@ -82,14 +82,14 @@ class Patient {
  public:
   explicit Patient(std::string folder) : folder_(std::move(folder)) {}
 
-  std::unique_ptr<TestKit> Kit(OutputMode mode, int snapshot_every = 0,
-                               WatchedSink::Call call = {}) const {
+  std::unique_ptr<TestKit> Kit(OutputMode mode, int snapshot_every = 0, WatchedSink::Call call = {},
+                               bool keeps_markers = true) const {
     auto kit = std::make_unique<TestKit>(
         ShopTotals(mode), std::map<std::string, std::string>(), [=, this](QueryOptions& options) {
           options.max_offsets_per_trigger = kOrdersPerBatch;
           options.snapshot_every = snapshot_every;
           options.checkpoint = CheckpointFolder(folder_ + "/checkpoint");
-          options.output = JsonFilesOutput(folder_ + "/out");
+          options.output = keeps_markers ? JsonFilesOutput(folder_ + "/out") : NullOutput();
           if (!call) return;
           options.output.make =
               [call, make = options.output.make](
@@ -143,7 +143,7 @@ class DamageTest : public ::testing::Test {
 
   DamageTest() {
     for (const OutputMode mode : {OutputMode::kAppend, OutputMode::kUpdate}) {
-      for (const int snapshot_every : {3, 6}) {
+      for (const int snapshot_every : {3, 6, 0}) {
         for (const Moment moment : {Moment::kPlanLogged, Moment::kInSink, Moment::kClosed}) {
           Prepare(mode, snapshot_every, moment);
         }
@@ -160,7 +160,8 @@ class DamageTest : public ::testing::Test {
       if (committed == (moment == Moment::kInSink)) CopyFolder(whole.Path(""), copy);
     });
     for (int64_t batch = 0; batch < kBatches; ++batch) {
-      if (batch == kRestartedAfter) kit->Stop();
+      // Without snapshots it is not restarted either: all there is lies in its log.
+      if (batch == kRestartedAfter && snapshot_every > 0) kit->Stop();
       const absl::StatusOr<bool> ran = kit->RunBatch();
       ASSERT_TRUE(ran.ok() && *ran) << ran.status();
       if (batch != kCopiedAt || moment != Moment::kClosed) continue;
@@ -331,23 +332,71 @@ TEST_F(DamageTest, OfAnyFileIsNoticedOrHarmless) {
 }
 
 // What was acknowledged, and then cut off the log, looks like a tail that a crash tore off: the
-// sink's marker tells.
-TEST_F(DamageTest, ACutLogIsNoticedByTheSinkOrHarmless) {
+// note of the last commit tells, and without it the sink's marker.
+TEST_F(DamageTest, ACutLogIsNoticedByTheNoteOrByTheSinkOrHarmless) {
   FaultOutcome outcome{.fault = "damage: log cut at its end"};
   for (const Case& from : cases_) {
     for (const std::string& file : Files(from.patient)) {
       if (!file.starts_with("checkpoint/state/") || !file.ends_with(".log")) continue;
       const uint64_t size = fs::file_size(from.patient.Path(file));
       const uint64_t step = size / static_cast<uint64_t>(FaultScale(4, 40)) + 1;
-      for (uint64_t cut = 1; cut <= size; cut += step) {
-        const absl::Status status = Try(
-            from, file, [&](const std::string& path) { fs::resize_file(path, size - cut); },
-            &outcome);
-        EXPECT_TRUE(status.ok()) << status << "\n" << file << ": cut by " << cut;
+      for (uint64_t cut = 1; cut < size + step; cut += step) {
+        for (const bool note : {true, false}) {
+          const uint64_t left = size - std::min(cut, size);
+          const absl::Status status = Try(
+              from, file,
+              [&](const std::string& path) {
+                fs::resize_file(path, left);
+                if (!note) fs::remove(fs::path(path).replace_filename("last_commit"));
+              },
+              &outcome);
+          EXPECT_TRUE(status.ok()) << status << "\n" << file << ": cut to " << left << note;
+        }
       }
     }
   }
   EXPECT_GT(refused_, 0);
+  ReportFault(outcome);
+}
+
+// Where no sink could tell: never begun anew, never a batch twice.
+TEST_F(DamageTest, ALostLogIsNoticedWithoutAnyMarker) {
+  FaultOutcome outcome{.fault = "damage: log lost, sink without markers"};
+  for (const bool zeros : {false, true}) {
+    for (const bool planned : {false, true}) {
+      const Patient patient(temp_.Path("unmarked"));
+      fs::remove_all(patient.Path(""));
+      const std::string copy = temp_.Path("unmarked-copy");
+      fs::remove_all(copy);
+      auto kit = patient.Kit(
+          OutputMode::kUpdate, 0,
+          [&](int64_t batch_id, bool committed) {
+            if (planned && batch_id == 2 && !committed) CopyFolder(patient.Path(""), copy);
+          },
+          /*keeps_markers=*/false);
+      for (int i = 0; i < 3; ++i) ASSERT_TRUE(*kit->RunBatch());
+      kit->Stop();
+      if (planned) {
+        fs::remove_all(patient.Path(""));
+        fs::rename(copy, patient.Path(""));
+      }
+      uint64_t lost = 0;
+      for (const auto& entry : fs::directory_iterator(patient.Path("checkpoint/state"))) {
+        if (entry.path().extension() != ".log") continue;
+        const uint64_t size = entry.file_size();
+        lost += size;
+        fs::resize_file(entry.path(), 0);
+        if (zeros) fs::resize_file(entry.path(), size);
+      }
+      ASSERT_GT(lost, 0u);
+      ++outcome.injected;
+      kit = patient.Kit(OutputMode::kUpdate, 0, {}, /*keeps_markers=*/false);
+      const absl::Status status = kit->RunAll();
+      EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+      EXPECT_THAT(std::string(status.message()), HasSubstr(".log"));
+      if (absl::IsDataLoss(status)) ++outcome.survived;
+    }
+  }
   ReportFault(outcome);
 }
 

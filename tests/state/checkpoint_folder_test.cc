@@ -14,6 +14,7 @@
 namespace tidemark {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using Content = CheckpointFolder::Content;
@@ -74,6 +75,48 @@ TEST_F(CheckpointFolderTest, SnapshotsWithoutDatabaseAreDataLossAndNameTheNewest
   const auto content = CheckpointFolder(Path()).Inspect();
   EXPECT_EQ(content.status().code(), absl::StatusCode::kDataLoss);
   EXPECT_THAT(std::string(content.status().message()), HasSubstr("rewind " + Path() + " --to 100"));
+}
+
+TEST_F(CheckpointFolderTest, AQueryThatHasBegunWithoutItsDatabaseIsDataLoss) {
+  MakeFolder("state");
+  Write("lock", "123\n");
+  EXPECT_FALSE(CheckpointFolder(Path()).has_begun());
+  ASSERT_TRUE(CheckpointFolder(Path()).MarkBegun().ok());
+  ASSERT_TRUE(CheckpointFolder(Path()).MarkBegun().ok());
+  EXPECT_TRUE(CheckpointFolder(Path()).has_begun());
+  EXPECT_EQ(CheckpointFolder(Path()).Inspect().value(), Content::kDatabase);
+  std::filesystem::remove(Path() + "/state");
+  for (const char* text : {"a Tidemark query has begun here\n", ""}) {
+    Write("begun", text);
+    const auto content = CheckpointFolder(Path()).Inspect();
+    EXPECT_EQ(content.status().code(), absl::StatusCode::kDataLoss) << content.status();
+    EXPECT_THAT(std::string(content.status().message()),
+                AllOf(HasSubstr(Path() + "/state is missing"), HasSubstr("a query has begun here"),
+                      HasSubstr("restore " + Path() + " from a backup")));
+  }
+  Write("begun", "my novel\n");
+  EXPECT_EQ(CheckpointFolder(Path()).Inspect().status().code(),
+            absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(CheckpointFolderTest, ANoteOfTheLastCommitIsReadWholeOrNotAtAll) {
+  MakeFolder("state");
+  CheckpointFolder folder(Path());
+  EXPECT_EQ(folder.NotedCommit(), std::nullopt);
+  for (const uint64_t commit : {uint64_t{1}, uint64_t{999}, UINT64_MAX, uint64_t{7}}) {
+    folder.NoteCommit(commit);
+    EXPECT_EQ(CheckpointFolder(Path()).NotedCommit(), commit);
+  }
+  std::string note;
+  std::getline(std::ifstream(folder.commit_note()), note, '\0');
+  for (size_t i = 0; i < note.size(); ++i) {
+    std::string damaged = note;
+    damaged[i] ^= 1;
+    Write("state/last_commit", damaged);
+    EXPECT_EQ(folder.NotedCommit(), std::nullopt) << damaged;
+    Write("state/last_commit", note.substr(0, i));
+    EXPECT_EQ(folder.NotedCommit(), std::nullopt) << i;
+  }
 }
 
 TEST_F(CheckpointFolderTest, MakesParentsAndTakesASlashAtTheEnd) {

@@ -27,6 +27,7 @@
 #include "rocksdb/options.h"
 #include "tests/servers/process.h"
 #include "tests/servers/temp_dir.h"
+#include "tidemark/state/checkpoint_folder.h"
 #include "tidemark/state/rocksdb_env.h"
 
 namespace tidemark {
@@ -234,6 +235,13 @@ class CheckpointStoreTest : public ::testing::Test {
     file.seekp(at);
     file.put(static_cast<char>(byte ^ 0x5a));
   }
+  /// As if the process, or the machine, had died before it knew its last commit to be durable: only
+  /// then may that be torn.
+  void ForgetLastCommit(uint64_t commit) const {
+    CheckpointFolder folder(Path());
+    ASSERT_EQ(folder.NotedCommit(), commit);
+    folder.NoteCommit(commit - 1);
+  }
   static std::vector<std::string> Listing(const std::string& folder) {
     std::vector<std::string> lines;
     for (const auto& entry : fs::recursive_directory_iterator(folder)) {
@@ -421,7 +429,82 @@ TEST_F(CheckpointStoreTest, ATornTailOfTheLogIsDropped) {
   store.reset();
   const std::string log = DatabaseFile(".log");
   fs::resize_file(log, fs::file_size(log) - 100);
+  ForgetLastCommit(2);
   EXPECT_EQ(Open()->GetMeta("batch").value(), "1");
+}
+
+// RocksDB would take it for a log that ended there.
+TEST_F(CheckpointStoreTest, CommitsThatWereDurableAndAreGoneAreDataLoss) {
+  StorePtr store = Open();
+  std::vector<uintmax_t> ends;
+  for (int i = 0; i < 5; ++i) {
+    ASSERT_TRUE(CommitMeta(store.get(), "batch", std::to_string(i)).ok());
+    ends.push_back(fs::file_size(DatabaseFile(".log")));
+  }
+  store.reset();
+  EXPECT_EQ(ends[0], 0u) << "the first commit lies in a table";
+  const std::string log = DatabaseFile(".log");
+  fs::copy_file(log, temp_.Path("sound"));
+  const auto expect_refused = [&](const std::string& how) {
+    SCOPED_TRACE(how);
+    const std::string message = ExpectRefusedUntouched(kDataLoss);
+    EXPECT_THAT(message, AllOf(HasSubstr("number 5 was durable"),
+                               HasSubstr(fs::exists(log) ? fs::path(log).filename().string()
+                                                         : "its log is missing"),
+                               HasSubstr("there is no snapshot to go back to")));
+    const auto copy = OpenCheckpointCopy(Path(), "state", {});
+    EXPECT_EQ(Message(copy.status()), message);
+    fs::copy_file(temp_.Path("sound"), log, fs::copy_options::overwrite_existing);
+  };
+  for (const uintmax_t end : ends) {
+    if (end == ends.back()) continue;
+    fs::resize_file(log, end);
+    expect_refused(fmt::format("cut to {} of {}", end, ends.back()));
+    fs::resize_file(log, end);
+    fs::resize_file(log, ends.back());
+    expect_refused(fmt::format("zeros from {} of {} on", end, ends.back()));
+  }
+  fs::remove(log);
+  expect_refused("removed");
+  EXPECT_EQ(Open()->GetMeta("batch").value(), "4");
+}
+
+// Without the note: what a query began with is there all the same.
+TEST_F(CheckpointStoreTest, WhatWasCommittedFirstDoesNotGoWithTheLog) {
+  StorePtr store = Open();
+  ASSERT_TRUE(CommitMeta(store.get(), "query", "of mine").ok());
+  ASSERT_TRUE(CommitMeta(store.get(), "batch", "1").ok());
+  store.reset();
+  fs::resize_file(DatabaseFile(".log"), 0);
+  fs::remove(Path("state/last_commit"));
+  store = Open();
+  EXPECT_EQ(store->GetMeta("query").value(), "of mine");
+  EXPECT_EQ(store->GetMeta("batch").value(), std::nullopt);
+}
+
+TEST_F(CheckpointStoreTest, ALostDatabaseIsNotMadeAgainOnceAQueryHasBegun) {
+  Open().reset();
+  fs::remove_all(Path("state"));
+  StorePtr store = Open();
+  EXPECT_TRUE(created_) << "nothing had begun";
+  ASSERT_TRUE(CommitMeta(store.get(), "batch", "1").ok());
+  store.reset();
+  fs::rename(Path("state"), temp_.Path("away"));
+  EXPECT_THAT(ExpectRefusedUntouched(kDataLoss),
+              AllOf(HasSubstr("state is missing"), HasSubstr("start over in a new folder")));
+  // Nor an empty one taken for it.
+  testing::TempDir other;
+  bool created = false;
+  ASSERT_TRUE(OpenCheckpointStore(other.Path("ck"), {}, &created).ok());
+  fs::copy(other.Path("ck/state"), Path("state"), fs::copy_options::recursive);
+  EXPECT_THAT(ExpectRefusedUntouched(kDataLoss), HasSubstr("holds no commit"));
+  fs::remove_all(Path("state"));
+  fs::rename(temp_.Path("away"), Path("state"));
+  // One of a version that had no such marks gets them.
+  fs::remove(Path("begun"));
+  fs::remove(Path("state/last_commit"));
+  EXPECT_EQ(Open()->GetMeta("batch").value(), "1");
+  EXPECT_TRUE(fs::exists(Path("begun")));
 }
 
 // After a power cut a file may have grown, and hold zeros where the disk had not come to.
@@ -434,6 +517,7 @@ TEST_F(CheckpointStoreTest, ATailOfTheLogThatIsZerosIsDropped) {
     ASSERT_TRUE(CommitMeta(store.get(), "batch", std::string(bytes, '2')).ok());
     const uintmax_t after = fs::file_size(log);
     store.reset();
+    ForgetLastCommit(2);
     fs::rename(Path(), temp_.Path("sound"));
     for (uintmax_t from = before; from <= after; from += 1 + bytes / 12) {
       for (const uintmax_t grown : {uintmax_t{0}, uintmax_t{40'000}}) {
