@@ -11,14 +11,18 @@
 namespace tidemark {
 namespace {
 
-constexpr absl::Duration kFirstBackoff = absl::Milliseconds(100);
-constexpr absl::Duration kLongestBackoff = absl::Seconds(10);
 // How long the sink may take to finish a batch after Stop.
 constexpr std::chrono::seconds kSinkGrace(5);
 // Between two looks for new data, as soon as possible.
 constexpr absl::Duration kIdlePoll = absl::Milliseconds(2);
 
 }  // namespace
+
+absl::Duration RetryBackoff::Next() {
+  const double pause = next_ms_ * std::uniform_real_distribution<double>(0.75, 1)(jitter_);
+  next_ms_ = std::min<double>(2 * next_ms_, kLongestMs);
+  return absl::Milliseconds(pause);
+}
 
 absl::StatusOr<std::unique_ptr<StreamingQuery>> Start(const Query& query, QueryOptions options) {
   if (options.clock == nullptr) options.clock = std::make_shared<SystemClock>();
@@ -123,27 +127,25 @@ absl::Status StreamingQuery::Retry(const absl::Status& reason) {
   const absl::Duration now = clock_->Monotonic();
   if (!failing_since_.has_value()) {
     failing_since_ = now;
-    backoff_ = kFirstBackoff;
+    backoff_.Reset();
   }
   if (now - *failing_since_ >= give_up_after_) {
     return absl::AbortedError(fmt::format("given up after {}: {}",
                                           absl::FormatDuration(now - *failing_since_),
                                           std::string(reason.message())));
   }
-  const absl::Duration wait =
-      backoff_ * std::uniform_real_distribution<double>(0.75, 1.25)(jitter_);
+  const absl::Duration wait = backoff_.Next();
   logger_->Log(LogLevel::kWarning, "retry",
                {{"wait_ms", std::to_string(absl::ToInt64Milliseconds(wait))},
                 {"reason", std::string(reason.message())}});
-  backoff_ = std::min(backoff_ * 2, kLongestBackoff);
   const absl::Duration left = give_up_after_ - (now - *failing_since_);
   return Wait(std::min(wait, left)) ? absl::OkStatus()
                                     : absl::CancelledError("stopped while waiting to try again");
 }
 
-absl::Status StreamingQuery::StartWithRetries() {
+absl::Status StreamingQuery::WithRetries(const std::function<absl::Status()>& call) {
   while (true) {
-    absl::Status status = execution_->Start();
+    absl::Status status = call();
     if (status.ok()) {
       failing_since_.reset();
       return status;
@@ -153,7 +155,8 @@ absl::Status StreamingQuery::StartWithRetries() {
 }
 
 absl::Status StreamingQuery::RunToEnd() {
-  if (absl::Status status = StartWithRetries(); !status.ok()) return status;
+  absl::Status started = WithRetries([this] { return execution_->Start(); });
+  if (!started.ok()) return started;
   execution_->ReadAhead(true);
   const Trigger& trigger = execution_->plan().trigger;
   while (true) {
@@ -170,7 +173,9 @@ absl::Status StreamingQuery::RunToEnd() {
     failing_since_.reset();
     if (trigger.ends()) {
       if (*ran) continue;
-      if (!execution_->was_cut()) return execution_->Finish();
+      if (!execution_->was_cut()) {
+        return WithRetries([this] { return execution_->Finish(); });
+      }
       if (!Wait(kIdlePoll)) return absl::OkStatus();
       continue;
     }

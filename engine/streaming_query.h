@@ -2,6 +2,7 @@
 #define TIDEMARK_ENGINE_STREAMING_QUERY_H_
 
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -14,6 +15,22 @@
 #include "tidemark/engine/query_execution.h"
 
 namespace tidemark {
+
+/// The pauses between tries of what fails for a while: 100 ms, then each twice as long as the one
+/// before, up to 5 s; each cut by up to a quarter at random, never drawn out. So whatever a query
+/// waits for has been back for 5 s at most when it is tried again.
+class RetryBackoff {
+ public:
+  static constexpr int kFirstMs = 100;
+  static constexpr int kLongestMs = 5'000;
+  /// The next pause. After Reset, as after what was tried went well: the first one.
+  absl::Duration Next();
+  void Reset() { next_ms_ = kFirstMs; }
+
+ private:
+  double next_ms_ = kFirstMs;
+  std::minstd_rand jitter_{std::random_device{}()};
+};
 
 /// A query running on a thread of its own, as its trigger says, riding out errors that pass. Made
 /// by Start. All methods may be called from any thread; the destructor stops the query.
@@ -44,7 +61,8 @@ class StreamingQuery {
   void Run();
   absl::Status RunToEnd();
   absl::Status Retry(const absl::Status& reason);
-  absl::Status StartWithRetries();
+  /// Calls it until it does not fail of what passes.
+  absl::Status WithRetries(const std::function<absl::Status()>& call);
   /// False if the query was asked to stop.
   bool Wait(absl::Duration duration);
 
@@ -52,9 +70,8 @@ class StreamingQuery {
   std::shared_ptr<Clock> clock_;    ///< shared with the caller's options
   std::shared_ptr<Logger> logger_;  ///< shared with the caller's options
   absl::Duration give_up_after_;
-  absl::Duration backoff_;
+  RetryBackoff backoff_;
   std::optional<absl::Duration> failing_since_;
-  std::minstd_rand jitter_{std::random_device{}()};
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
@@ -69,7 +86,7 @@ class StreamingQuery {
 
 /// Plans the query and starts it. InvalidArgument lists the plan's mistakes; whatever goes wrong
 /// later ends the query and is AwaitTermination's answer. Transient errors are tried again without
-/// end (100 ms to 10 s apart), or for options.give_up_after.
+/// end (RetryBackoff), or for options.give_up_after.
 absl::StatusOr<std::unique_ptr<StreamingQuery>> Start(const Query& query, QueryOptions options);
 
 }  // namespace tidemark

@@ -208,6 +208,68 @@ TEST(Retries, AStopEndsThemAtOnceAndWell) {
   EXPECT_LT(absl::Now() - stopped, absl::Seconds(1));
 }
 
+TEST(Retries, AreNeverFurtherApartThanFiveSecondsHoweverLongTheOutage) {
+  for (int seed = 0; seed < 50; ++seed) {
+    RetryBackoff backoff;
+    for (int outage = 0; outage < 2; ++outage) {
+      double expected_ms = 100;
+      absl::Duration total;
+      while (total < absl::Minutes(2)) {
+        const absl::Duration pause = backoff.Next();
+        EXPECT_LE(pause, absl::Milliseconds(expected_ms));
+        EXPECT_GE(pause, absl::Milliseconds(expected_ms * 3 / 4));
+        expected_ms = std::min(2 * expected_ms, 5000.0);
+        total += pause;
+      }
+      EXPECT_EQ(expected_ms, 5000);
+      backoff.Reset();
+    }
+  }
+}
+
+// A sink that cannot end well at once.
+class UnfinishedSink : public Sink {
+ public:
+  UnfinishedSink(std::unique_ptr<Sink> sink, std::atomic<int>* failures)
+      : sink_(std::move(sink)), failures_(failures) {}
+  std::string description() const override { return sink_->description(); }
+  bool exactly_once() const override { return sink_->exactly_once(); }
+  absl::Status Open(const SinkContext& context) override { return sink_->Open(context); }
+  absl::StatusOr<std::optional<SinkMarker>> ReadMarker() override { return sink_->ReadMarker(); }
+  absl::Status WriteMarker(const SinkMarker& marker) override { return sink_->WriteMarker(marker); }
+  absl::StatusOr<SinkMarker> Commit(const SinkBatch& batch, RowStream& rows) override {
+    return sink_->Commit(batch, rows);
+  }
+  absl::Status Finish() override {
+    if (--*failures_ >= 0) return absl::UnavailableError("the server is away");
+    return sink_->Finish();
+  }
+
+ private:
+  std::unique_ptr<Sink> sink_;
+  std::atomic<int>* failures_;
+};
+
+TEST(Retries, TheEndOfTheSinkIsTriedAgainToo) {
+  for (const bool gives_up : {false, true}) {
+    Running running;
+    std::atomic<int> failures = gives_up ? 1'000'000 : 2;
+    running.options.output.make =
+        [&failures, make = running.options.output.make](
+            const SinkRequest& request) -> absl::StatusOr<std::unique_ptr<Sink>> {
+      return std::make_unique<UnfinishedSink>(*make(request), &failures);
+    };
+    if (gives_up) running.options.give_up_after = absl::Milliseconds(300);
+    running.Append(10);
+    running.Begin(Trigger::AvailableNow());
+    const absl::Status status = running.query->AwaitTermination();
+    EXPECT_EQ(ExitCode(status, true), gives_up ? 1 : 0) << status;
+    EXPECT_THAT(running.logger->text(), HasSubstr("the server is away"));
+    EXPECT_EQ(running.query->totals().rows, 10);
+    running.query.reset();
+  }
+}
+
 // Its commits wait until they are cancelled.
 class StuckSink : public Sink {
  public:

@@ -24,6 +24,8 @@ using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
 constexpr absl::Duration kRecoveryLimit = absl::Seconds(10);
+// By then a job's retries are as far apart as they ever are.
+constexpr int kLongOutageMs = 40'000;
 
 FaultRecord RecordOf(int64_t id) {
   return {id, fmt::format("n{}", id % 11), id % 1'000 - 300, kFaultStartUs + id * 3'000};
@@ -126,16 +128,18 @@ int BrokerFaultsTest::topics_ = 0;
 
 TEST_F(BrokerFaultsTest, DownAtTheStart) {
   FaultOutcome outcome{.fault = "broker: down at the start"};
-  Topic(5'000);
-  ASSERT_TRUE(kafka().Kill().ok());
-  const std::unique_ptr<Process> job = Launch({"--trigger", "available-now"});
-  std::this_thread::sleep_for(milliseconds(2'000));
-  EXPECT_TRUE(job->Running()) << job->Stderr();
-  ASSERT_TRUE(kafka().Restart().ok());
-  const Clock::time_point back = Clock::now();
-  const absl::StatusOr<int> exit_code = job->Wait(absl::Minutes(1));
-  ASSERT_TRUE(exit_code.ok() && *exit_code == 0) << job->Stderr();
-  Judge(FoldOf(0, 5'000), back, &outcome);
+  for (int64_t round = 0; round < FaultScale(1, 2); ++round) {
+    Topic(5'000);
+    ASSERT_TRUE(kafka().Kill().ok());
+    const std::unique_ptr<Process> job = Launch({"--trigger", "available-now"});
+    std::this_thread::sleep_for(milliseconds(round == 0 ? 2'000 : kLongOutageMs));
+    EXPECT_TRUE(job->Running()) << job->Stderr();
+    ASSERT_TRUE(kafka().Restart().ok());
+    const Clock::time_point back = Clock::now();
+    const absl::StatusOr<int> exit_code = job->Wait(absl::Minutes(1));
+    ASSERT_TRUE(exit_code.ok() && *exit_code == 0) << job->Stderr();
+    Judge(FoldOf(0, 5'000), back, &outcome);
+  }
   ReportFault(outcome);
 }
 
@@ -145,13 +149,14 @@ TEST_F(BrokerFaultsTest, DownAndBackInMidBatch) {
   const int64_t rounds = FaultScale(1, 6);
   for (int64_t round = 0; round < 2 * rounds; ++round) {
     const bool kill = round % 2 == 0;
+    const bool for_long = kill && round >= 2 && round == 2 * rounds - 2;  // of many, the last
     Topic(60'000);
     const std::unique_ptr<Process> job =
         Launch({"--trigger", "available-now", "--max-offsets-per-trigger", "1000"});
     ASSERT_TRUE(WaitFor(absl::Seconds(30), [&] { return RowsSoFar() > 2'000 * (1 + round); }))
         << job->Stderr();
     ASSERT_TRUE((kill ? kafka().Kill() : kafka().Pause()).ok());
-    std::this_thread::sleep_for(milliseconds(kill ? 1'000 : 3'000));
+    std::this_thread::sleep_for(milliseconds(for_long ? kLongOutageMs : kill ? 1'000 : 3'000));
     EXPECT_TRUE(job->Running()) << job->Stderr();
     ASSERT_TRUE((kill ? kafka().Restart() : kafka().Resume()).ok());
     const Clock::time_point back = Clock::now();
