@@ -16,6 +16,8 @@ constexpr std::string_view kFingerprintRow = "fingerprint";
 constexpr std::string_view kProgressRow = "progress";
 constexpr std::string_view kPartitionsRow = "partitions";
 constexpr std::string_view kPlanRow = "plan";
+// The committed batch and its plan's hash.
+constexpr std::string_view kCommittedRow = "committed_plan";
 // Only of sources that need them.
 constexpr std::string_view kPlanRecordsRow = "plan_records";
 constexpr std::string_view kSourceStateRow = "source_state";
@@ -67,6 +69,10 @@ absl::StatusOr<PartitionProgress> DecodePartition(std::string_view text) {
   partition.max_event_time_us = row.Int();
   if (absl::Status status = rows.Check(EncodePartition(partition)); !status.ok()) return status;
   return partition;
+}
+
+std::string EncodeCommitted(int64_t batch_id, uint64_t plan_hash) {
+  return fmt::format("{} {}\n", batch_id, plan_hash);
 }
 
 absl::Status Damaged(std::string_view row) {
@@ -132,6 +138,18 @@ absl::StatusOr<bool> Checkpoint::Load() {
     absl::StatusOr<BatchPlan> decoded = BatchPlan::Decode(**plan);
     if (!decoded.ok()) return decoded.status();
     if (decoded->batch_id == progress_.batch_id + 1) pending_ = *std::move(decoded);
+  }
+  absl::StatusOr<std::optional<std::string>> committed = store_->GetMeta(kCommittedRow);
+  if (!committed.ok()) return committed.status();
+  if (committed->has_value()) {
+    TextRows lines(**committed, "the committed plan");
+    TextRow words = lines.Next();
+    const int64_t batch_id = words.Int();
+    const uint64_t hash = words.Unsigned();
+    status = lines.Check(EncodeCommitted(batch_id, hash));
+    if (!status.ok()) return status;
+    // A version that does not write it may have gone on since.
+    if (batch_id == progress_.batch_id) committed_hash_ = hash;
   }
   absl::StatusOr<std::optional<std::string>> state = store_->GetMeta(kSourceStateRow);
   if (!state.ok()) return state.status();
@@ -228,7 +246,13 @@ absl::Status Checkpoint::Commit(const QueryProgress& progress,
       writes->PutMeta(note.name, notes_.*note.text);
     }
   }
+  std::optional<uint64_t> hash;
+  if (pending_.has_value() && pending_->batch_id == progress.batch_id) {
+    hash = pending_->Hash();
+    writes->PutMeta(kCommittedRow, EncodeCommitted(progress.batch_id, *hash));
+  }
   if (absl::Status status = store_->Commit(std::move(writes)); !status.ok()) return status;
+  if (hash.has_value()) committed_hash_ = hash;
   progress_ = progress;
   stored_notes_ = notes_;
   pending_.reset();

@@ -62,7 +62,10 @@ class Checkpoint {
   const std::string& fingerprint() const { return fingerprint_; }
   /// The plan that was logged past the committed batch, if any.
   const std::optional<BatchPlan>& pending() const { return pending_; }
-  /// The records that were logged with that plan; empty: none.
+  /// The hash of the plan that made the committed batch; nothing: not known (no batch yet, or of a
+  /// version that did not keep it).
+  const std::optional<uint64_t>& committed_hash() const { return committed_hash_; }
+  /// The records that were logged with the pending plan; empty: none.
   std::string pending_records() const { return pending_.has_value() ? logged_records_ : ""; }
 
   /// Of the committed batches: its head from progress(), its rows from the store.
@@ -96,6 +99,7 @@ class Checkpoint {
   QueryProgress progress_;
   std::string fingerprint_;
   std::optional<BatchPlan> pending_;
+  std::optional<uint64_t> committed_hash_;
   CheckpointNotes notes_;
   CheckpointNotes stored_notes_;
   std::string logged_records_;  ///< with the last plan, whatever became of it

@@ -310,8 +310,12 @@ absl::Status QueryExecution::CheckMarker() {
                     "lets it write those batches again)",
                     marker->batch_id, progress_.batch_id));
   }
-  if (pending.has_value() && marker->batch_id == pending->batch_id &&
-      marker->plan_hash != pending->Hash()) {
+  // For the committed batch a sink without a marker got one, without a hash, at a start.
+  const bool of_committed = marker->batch_id == progress_.batch_id;
+  const std::optional<uint64_t> planned =
+      of_committed ? checkpoint_->committed_hash() : std::optional<uint64_t>(pending->Hash());
+  if (planned.has_value() && marker->plan_hash != *planned &&
+      (marker->plan_hash != 0 || !of_committed)) {
     return refuse(fmt::format("the sink holds batch {} from another plan", marker->batch_id));
   }
   return absl::OkStatus();

@@ -252,6 +252,29 @@ TEST_P(Belonging, TwoCopiesOfOneCheckpointDoNotWriteTogether) {
   query.ExpectRefused("the checkpoint only 3");
 }
 
+// Two copies that each went on by as many batches, with a sink each: the numbers fit, the plans do
+// not. Also with a batch under way on top of it.
+TEST_P(Belonging, TwoHistoriesOfTheSameLengthAreToldApart) {
+  for (const bool under_way : {false, true}) {
+    Disturbed query(GetParam());
+    query.Run(4);
+    query.Copy("checkpoint", "copy");
+    query.Copy("sink", "sink copy");
+    query.Run(2);
+    {
+      const auto other = query.Kit("copy", "sink copy");
+      for (int i = 0; i < 2; ++i) ASSERT_TRUE(*other->RunBatch());
+    }
+    if (under_way) query.PlanOne();
+    query.Copy("sink", "its own");
+    query.Copy("sink copy", "sink");
+    query.ExpectRefused("the sink holds batch 5 from another plan");
+    query.Copy("its own", "sink");
+    query.RunAll();
+    EXPECT_EQ(query.Rows(), Undisturbed(GetParam()));
+  }
+}
+
 TEST_P(Belonging, ARewoundQueryEndsAsAnUndisturbedOne) {
   const std::vector<std::string> expected = Undisturbed(GetParam());
   Disturbed query(GetParam());
