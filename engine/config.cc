@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <cstdlib>
 #include <fstream>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "tidemark/engine/flags.h"
 #include "tidemark/engine/plan.h"
 #include "tidemark/operators/clients/kafka_client.h"
@@ -143,10 +145,20 @@ absl::Status CheckParameters(const Config& config, const JobDefinition& definiti
   std::vector<std::string> known;
   for (const JobParameter& parameter : definition.params) known.push_back(parameter.name);
   for (const auto& [name, setting] : config.params) {
-    if (std::find(known.begin(), known.end(), name) != known.end()) continue;
-    return absl::InvalidArgumentError(fmt::format("{}: the job {} has no parameter '{}'{}",
-                                                  setting.origin, definition.name, name,
-                                                  known.empty() ? "" : DidYouMean(name, known)));
+    const auto found = std::find(known.begin(), known.end(), name);
+    if (found == known.end()) {
+      return absl::InvalidArgumentError(fmt::format("{}: the job {} has no parameter '{}'{}",
+                                                    setting.origin, definition.name, name,
+                                                    known.empty() ? "" : DidYouMean(name, known)));
+    }
+    double number = 0;
+    const JobParameter& parameter = definition.params[static_cast<size_t>(found - known.begin())];
+    if (parameter.is_number &&
+        (!absl::SimpleAtod(setting.value, &number) || !std::isfinite(number))) {
+      return absl::InvalidArgumentError(
+          fmt::format("{}: the parameter {} is '{}'; give it a number, as in 0.5", setting.origin,
+                      name, setting.value));
+    }
   }
   return absl::OkStatus();
 }
@@ -219,6 +231,14 @@ absl::StatusOr<Config> LoadConfig(int argc, const char* const* argv,
 void ConfigReader::Fail(const Setting& setting, const std::string& problem) {
   if (status_.ok())
     status_ = absl::InvalidArgumentError(fmt::format("{}: {}", setting.origin, problem));
+}
+
+void ConfigReader::RefuseOnCommandLine(const std::vector<std::string>& flags,
+                                       const std::string& problem) {
+  for (const std::string& flag : flags) {
+    const Setting* setting = config_.Find(flag);
+    if (setting != nullptr && setting->origin == "--" + flag) Fail(*setting, problem);
+  }
 }
 
 void ConfigReader::Text(const std::string& flag, std::string* out) {

@@ -54,8 +54,8 @@ absl::StatusOr<Config> LoadConfig(int argc, const char* const* argv,
                                   const JobDefinition& definition, const Environment& environment);
 
 /// The same for values the config file holds, by flag; called by LoadConfig. `profile` may be
-/// empty. In every value `${env:NAME}` stands for that environment variable and `${file:PATH}` for
-/// the first line of that file.
+/// empty. In every value `${env:NAME}` stands for that environment variable, `${env:NAME:-DEFAULT}`
+/// for DEFAULT if it is not set or empty, and `${file:PATH}` for the first line of that file.
 absl::StatusOr<Config> ReadConfigFile(const std::string& path, const std::string& profile,
                                       const Environment& environment);
 
@@ -79,6 +79,9 @@ class ConfigReader {
   void Duration(const std::string& flag, bool zero_allowed, absl::Duration* out);
   /// The value's place in `known`.
   void OneOf(const std::string& flag, const std::vector<std::string>& known, size_t* out);
+  /// Flags that nothing would use, if they were given on the command line. In the environment and
+  /// the config file, which jobs and profiles share, they wait for one that does.
+  void RefuseOnCommandLine(const std::vector<std::string>& flags, const std::string& problem);
   /// Mistakes that somebody else found.
   void Fail(const Setting& setting, const std::string& problem);
 

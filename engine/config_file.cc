@@ -2,6 +2,7 @@
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -22,6 +23,8 @@ namespace {
 constexpr size_t kMaxFileBytes = size_t{1} << 20;
 // Of a path in a message.
 constexpr size_t kMaxShownPath = 500;
+// References of a value in one another.
+constexpr int kMostNested = 8;
 
 std::vector<std::string> KnownKeys(bool in_profile) {
   std::vector<std::string> keys;
@@ -103,7 +106,7 @@ class ConfigFile {
         std::find(profiles.begin(), profiles.end(), profile) == profiles.end()) {
       for (std::string& name : profiles) name = Excerpt(name);
       return absl::InvalidArgumentError(
-          fmt::format("{}: there is no profile '{}'{}", path_, profile,
+          fmt::format("{}: there is no profile '{}'{}", PlaceOfProfiles(root), profile,
                       profiles.empty() ? ", as it has none" : DidYouMean(profile, profiles)));
     }
     if (test) chosen.settings.emplace("brokers", Setting{"embedded", "--profile test"});
@@ -116,6 +119,16 @@ class ConfigFile {
  private:
   std::string At(const YAML::Node& node) const {
     return fmt::format("{}:{}", path_, node.Mark().line + 1);
+  }
+
+  // The line of `profiles:`; the file alone, if it has none.
+  std::string PlaceOfProfiles(const YAML::Node& root) const {
+    if (root.IsMap()) {
+      for (const auto& entry : root) {
+        if (entry.first.Scalar() == "profiles") return At(entry.first);
+      }
+    }
+    return path_;
   }
 
   absl::Status Wrong(const YAML::Node& node, const std::string& problem) const {
@@ -174,9 +187,10 @@ class ConfigFile {
       return Wrong(value,
                    fmt::format("{} must be one value ({}), not {}", key, flag.value, Shape(value)));
     }
-    absl::StatusOr<std::string> text = Expand(value);
+    const bool secret = flag.kind == Flag::Kind::kSecret;
+    absl::StatusOr<std::string> text = Expand(value, secret);
     if (!text.ok()) return text.status();
-    if (flag.kind == Flag::Kind::kSecret && !IsReference(value)) return WrittenSecret(value, key);
+    if (secret && !IsReference(value)) return WrittenSecret(value, key);
     config->settings.emplace(flag.name,
                              Setting{*std::move(text), fmt::format("{}: {}", At(value), key)});
     return absl::OkStatus();
@@ -191,36 +205,99 @@ class ConfigFile {
                                     key, key, key));
   }
 
-  // `${env:NAME}` and `${file:PATH}` anywhere in a value. A profile that is not chosen may name
-  // what this machine does not have: its values are never looked up.
-  absl::StatusOr<std::string> Expand(const YAML::Node& value) const {
-    std::string text = value.Scalar();
-    size_t from = 0;
-    while ((from = text.find("${", from)) != std::string::npos) {
-      const size_t end = text.find('}', from);
-      const std::string inside =
-          end == std::string::npos ? "" : text.substr(from + 2, end - from - 2);
-      const size_t colon = std::min(inside.find(':'), inside.size());
-      const std::string kind = inside.substr(0, colon);
-      if (colon + 1 >= inside.size() || (kind != "env" && kind != "file")) {
-        return Wrong(value, "'${' begins ${env:NAME} or ${file:PATH}; neither stands here");
-      }
-      const std::string name = inside.substr(colon + 1);
-      std::optional<std::string> found = kind == "env" ? environment_(name) : FirstLineOf(name);
-      if (!look_up_) found = "";
-      if (!found.has_value()) {
-        return Wrong(value,
-                     kind == "env"
-                         ? fmt::format("the environment variable {} is not set", Excerpt(name))
-                         : fmt::format("the file {} cannot be read, is empty, or has a first "
-                                       "line of more than 64 KiB",
-                                       Excerpt(name, kMaxShownPath)));
-      }
-      text.replace(from, end + 1 - from, *found);
-      from += found->size();
-    }
-    if (text.find('\0') != std::string::npos) return Wrong(value, "a value has a byte 0 in it");
+  // What is left of a value's text while its references are looked up.
+  struct Reading {
+    std::string_view rest;
+    int depth = 0;  // of references within one another
+    bool look_up = true;
+    bool secret = false;
+  };
+
+  // `${env:NAME}`, `${env:NAME:-DEFAULT}` and `${file:PATH}` anywhere in a value, also in PATH and
+  // DEFAULT. A profile that is not chosen may name what this machine does not have: its values are
+  // never looked up.
+  absl::StatusOr<std::string> Expand(const YAML::Node& value, bool secret) const {
+    Reading reading{value.Scalar(), 0, look_up_, secret};
+    absl::StatusOr<std::string> text = ReadText(value, &reading);
+    if (text.ok() && text->find('\0') != std::string::npos)
+      return Wrong(value, "a value has a byte 0 in it");
     return text;
+  }
+
+  // Up to the end, or within a reference up to its `}`, which is taken too.
+  absl::StatusOr<std::string> ReadText(const YAML::Node& value, Reading* reading) const {
+    std::string text;
+    std::string_view& rest = reading->rest;
+    while (!rest.empty()) {
+      if (reading->depth > 0 && rest.front() == '}') {
+        rest.remove_prefix(1);
+        return text;
+      }
+      if (!rest.starts_with("${")) {
+        text += rest.front();
+        rest.remove_prefix(1);
+        continue;
+      }
+      if (++reading->depth > kMostNested) {
+        return Wrong(value, fmt::format("more than {} references stand in one another; write the "
+                                        "value plainly",
+                                        kMostNested));
+      }
+      absl::StatusOr<std::string> found = ReadReference(value, reading);
+      if (!found.ok()) return found.status();
+      text += *found;
+      --reading->depth;
+    }
+    return reading->depth > 0 ? NoReference(value) : absl::StatusOr<std::string>(std::move(text));
+  }
+
+  // What stands for the reference that begins here.
+  absl::StatusOr<std::string> ReadReference(const YAML::Node& value, Reading* reading) const {
+    std::string_view& rest = reading->rest;
+    rest.remove_prefix(2);
+    if (rest.starts_with("file:")) {
+      rest.remove_prefix(5);
+      absl::StatusOr<std::string> path = ReadText(value, reading);
+      if (!path.ok()) return path;
+      // Empty, too, if it is that of a variable that is not looked up.
+      if (!reading->look_up) return std::string();
+      if (path->empty()) return NoReference(value);
+      if (std::optional<std::string> line = FirstLineOf(*path)) return *std::move(line);
+      return Wrong(value,
+                   fmt::format("the file {} cannot be read, is empty, or has a first line of "
+                               "more than 64 KiB",
+                               Excerpt(*path, kMaxShownPath)));
+    }
+    if (!rest.starts_with("env:")) return NoReference(value);
+    rest.remove_prefix(4);
+    const size_t end = std::min(rest.find('}'), rest.find(":-"));
+    if (end == 0 || end == std::string_view::npos) return NoReference(value);
+    const std::string name(rest.substr(0, end));
+    rest.remove_prefix(end);
+    std::optional<std::string> found = reading->look_up ? environment_(name) : "";
+    if (rest.front() == '}') {
+      rest.remove_prefix(1);
+      if (found.has_value()) return *std::move(found);
+      return Wrong(value, fmt::format("the environment variable {} is not set", Excerpt(name)));
+    }
+    if (reading->secret && reading->depth == 1) {
+      return Wrong(value,
+                   "a password has no default in a file that is copied and shown; take out what "
+                   "follows ':-'");
+    }
+    rest.remove_prefix(2);
+    const bool is_set = found.has_value() && !found->empty();
+    const bool look_up = std::exchange(reading->look_up, reading->look_up && !is_set);
+    absl::StatusOr<std::string> fallback = ReadText(value, reading);
+    reading->look_up = look_up;
+    if (!fallback.ok() || !is_set) return fallback;
+    return *std::move(found);
+  }
+
+  absl::Status NoReference(const YAML::Node& value) const {
+    return Wrong(value,
+                 "'${' begins ${env:NAME}, ${env:NAME:-DEFAULT} or ${file:PATH}; none of them "
+                 "stands here");
   }
 
   absl::Status ReadPairs(const Flag& flag, const YAML::Node& map, Config* config) const {
@@ -235,7 +312,8 @@ class ConfigFile {
       if (flag.name == "kafka" && IsKafkaSecret(name) && !IsReference(entry.second)) {
         return WrittenSecret(entry.second, name);
       }
-      absl::StatusOr<std::string> text = Expand(entry.second);
+      absl::StatusOr<std::string> text =
+          Expand(entry.second, flag.name == "kafka" && IsKafkaSecret(name));
       if (!text.ok()) return text.status();
       Setting setting{*std::move(text), fmt::format("{}: {}", At(entry.second), what)};
       if (flag.name == "kafka") {

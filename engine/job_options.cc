@@ -207,6 +207,11 @@ absl::StatusOr<QueryOptions> MakeQueryOptions(const Config& config, const JobDef
   if (checkpoint.empty()) reader.Fail(*config.Find("checkpoint"), "is empty; name a folder");
   options.checkpoint = CheckpointFolder(checkpoint);
   ReadInput(config, definition, environment, &reader, &options);
+  if (!definition.table.has_value() && !IsEmbedded(config, definition)) {
+    reader.RefuseOnCommandLine(
+        {"embedded-rows", "seed"},
+        "is for the embedded broker; leave it out with a real one (--brokers)");
+  }
   ReadPolicies(config, checkpoint, &reader, &options);
   ReadOutput(config, environment, &reader, &options);
   int64_t threads = 0;

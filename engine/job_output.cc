@@ -74,6 +74,14 @@ void ReadOutput(const Config& config, const Environment& environment, ConfigRead
   }
   std::string sink = "console";
   reader->Text("sink", &sink);
+  if (sink != "console") {
+    reader->RefuseOnCommandLine({"num-rows", "truncate"},
+                                "is for --sink console; leave it out with another sink");
+  }
+  if (!sink.starts_with("kafka:")) {
+    reader->RefuseOnCommandLine({"sink-brokers", "sink-format", "sink-avro-schema", "sink-avro-id"},
+                                "is for --sink kafka:TOPIC; leave it out with another sink");
+  }
   const std::vector<std::string> words = {"console",     "memory",      "null",       "json:DIR",
                                           "parquet:DIR", "kafka:TOPIC", "mysql://..."};
   if (sink == "console") {

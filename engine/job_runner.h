@@ -18,7 +18,8 @@ struct JobParameter {
   std::string name;
   std::string help;
   std::string fallback = "";
-  bool in_logs = false;  ///< every log line of the job carries it: a contact, a tenant
+  bool in_logs = false;    ///< every log line of the job carries it: a contact, a tenant
+  bool is_number = false;  ///< what is no finite number is refused, with the place where it stands
 };
 
 /// A program that runs one pipeline.

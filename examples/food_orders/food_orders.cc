@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+
 #include "absl/strings/numbers.h"
 #include "examples/require.h"
 
@@ -38,7 +40,7 @@ Query FoodOrdersProducer(Job& job) {
 Query FoodOrdersLake(Job& job) {
   const std::string limit = job.Param("min_amount", "0");
   double min_amount = 0;
-  const bool is_number = absl::SimpleAtod(limit, &min_amount);
+  const bool is_number = absl::SimpleAtod(limit, &min_amount) && std::isfinite(min_amount);
   const Expr order_id = Col("order_id");
   const Expr amount = Col("amount");
   Query query = job.Source("food_orders_raw")

@@ -523,10 +523,96 @@ TEST_F(ConfigTest, ValuesInTheFileMayNameVariablesAndFiles) {
             config + ":6: the environment variable NOT_HERE is not set");
   for (const char* value : {"${HOME}", "${env:}", "a${env:X", "${vault:x}"}) {
     File("topic: '" + std::string(value) + "'\n");
-    EXPECT_THAT(Problem({"--config", config}), HasSubstr("neither stands here")) << value;
+    EXPECT_THAT(Problem({"--config", config}), HasSubstr("none of them stands here")) << value;
   }
   File("topic: ${file:/nowhere/at/all}\n");
   EXPECT_THAT(Problem({"--config", config}), HasSubstr("/nowhere/at/all cannot be read"));
+}
+
+TEST_F(ConfigTest, AReferenceMayHaveADefault) {
+  File("s3cret\n", "secret");
+  const std::string config = File(
+      "topic: t_${env:PORT:-1}_${env:A:-${env:B:-b}}_${env:C:-}\n"
+      "sink_password: ${file:${env:FOLDER:-" +
+      dir_.path() +
+      "}/secret}\n"
+      "profiles:\n  prod: {topic: '${file:${env:NOT_HERE}}'}\n");
+  const auto topic = [&](const Variables& variables) {
+    absl::StatusOr<Config> read = Load({"--config", config}, variables);
+    EXPECT_TRUE(read.ok()) << read.status();
+    return read.ok() ? read->Find("topic")->value + " " + read->Find("sink-password")->value : "";
+  };
+  EXPECT_EQ(topic({}), "t_1_b_ s3cret");
+  EXPECT_EQ(topic({{"PORT", ""}, {"A", "a"}}), "t_1_a_ s3cret");
+  EXPECT_EQ(topic({{"PORT", "2"}, {"B", "${env:A}"}, {"C", "}"}}), "t_2_${env:A}_} s3cret");
+  EXPECT_THAT(Problem({"--config", config}, {{"FOLDER", "/nowhere"}}),
+              StartsWith(config + ":2: the file /nowhere/secret cannot be read"));
+  for (const char* value : {"${env::-x}", "${env:A:-x", "${env:A:-${env:}}", "${file:${env:A}"}) {
+    File("topic: '" + std::string(value) + "'\n");
+    EXPECT_THAT(Problem({"--config", config}, {{"A", "a"}}), HasSubstr("none of them stands here"))
+        << value;
+  }
+  // What is not used is not looked up.
+  File("topic: ${env:A:-${file:/nowhere}}\n");
+  EXPECT_EQ(Problem({"--config", config}, {{"A", "a"}}), "");
+  EXPECT_THAT(Problem({"--config", config}), HasSubstr("/nowhere cannot be read"));
+  // A default is written down.
+  for (const char* text :
+       {"kafka_password: ${env:A:-hunter2}\n", "kafka: {sasl.password: '${env:A:-hunter2}'}\n"}) {
+    File(text);
+    EXPECT_THAT(Problem({"--config", config}, {{"A", "a"}}),
+                AllOf(HasSubstr(":1: a password has no default"), Not(HasSubstr("hunter2"))));
+  }
+  std::string nested = "x";
+  for (int i = 0; i < 1000; ++i) nested = "${env:A:-" + nested;
+  File("topic: '" + nested + "'\n");
+  EXPECT_THAT(Problem({"--config", config}), HasSubstr("more than 8 references"));
+}
+
+TEST_F(ConfigTest, FlagsOfAnotherSinkOrBroker) {
+  const std::string schema =
+      File(R"({"type":"record","name":"R","fields":[{"name":"id","type":"long"}]})", "r.avsc");
+  for (const auto& [flag, value] : Variables{{"sink-brokers", "localhost:2"},
+                                             {"sink-format", "json"},
+                                             {"sink-avro-schema", schema},
+                                             {"sink-avro-id", "7"}}) {
+    for (const char* sink : {"console", "memory", "json:out", "mysql://app@db/shop/totals"}) {
+      EXPECT_EQ(Problem({"--sink", sink, "--" + flag, value}),
+                "--" + flag + ": is for --sink kafka:TOPIC; leave it out with another sink");
+    }
+    EXPECT_THAT(Problem({"--" + flag, value}), StartsWith("--" + flag + ": is for")) << flag;
+  }
+  for (const std::string flag : {"--num-rows", "--truncate"}) {
+    EXPECT_EQ(Problem({flag, "3"}), "");
+    EXPECT_EQ(Problem({flag, "3", "--sink", "null"}),
+              flag + ": is for --sink console; leave it out with another sink");
+  }
+  for (const std::string flag : {"--embedded-rows", "--seed"}) {
+    EXPECT_EQ(Problem({flag, "3", "--brokers", "embedded"}), "");
+    EXPECT_EQ(Problem({flag, "3", "--brokers", "localhost:1"}),
+              flag + ": is for the embedded broker; leave it out with a real one (--brokers)");
+  }
+  // What jobs and profiles share may say more than one of them uses.
+  definition_.defaults = {{"truncate", "60"}, {"sink-format", "avro"}};
+  const std::string config = File(
+      "seed: 2\nnum_rows: 3\nsink_brokers: b:1\nprofiles: {prod: {brokers: 'b:1', sink: "
+      "'json:out'}}\n");
+  EXPECT_EQ(Problem({"--config", config, "--profile", "prod"},
+                    {{"TIDEMARK_EMBEDDED_ROWS", "5"}, {"TIDEMARK_TRUNCATE", "6"}}),
+            "");
+}
+
+TEST_F(ConfigTest, ANumberAmongTheParameters) {
+  definition_.params = {{.name = "least", .help = "", .fallback = "0", .is_number = true}};
+  const std::string config = File("params:\n  least: 1e3\n");
+  EXPECT_EQ(Problem({"--config", config}), "");
+  for (const char* value : {"little", "nan", "inf", "-inf", "1e999", "''"}) {
+    File("params:\n  least: " + std::string(value) + "\n");
+    EXPECT_THAT(Problem({"--config", config}),
+                AllOf(StartsWith(config + ":2: params: the parameter least is '"),
+                      HasSubstr("give it a number")));
+  }
+  EXPECT_THAT(Problem({"--param", "least=x"}), StartsWith("--param: the parameter least is 'x'"));
 }
 
 TEST_F(ConfigTest, FlagsThatThePipelineHasNoNodeFor) {
@@ -654,9 +740,10 @@ TEST_F(ConfigTest, AProfileNotChosenIsCheckedToo) {
 }
 
 TEST_F(ConfigTest, UnknownProfilesAndFiles) {
-  const std::string file = File("profiles: {prod: {}, staging: {}}\n");
-  EXPECT_THAT(Problem({"--config", file, "--profile", "prdo"}),
-              AllOf(HasSubstr("there is no profile 'prdo'"), HasSubstr("did you mean prod?")));
+  const std::string file = File("topic: x\nprofiles: {prod: {}, staging: {}}\n");
+  EXPECT_THAT(
+      Problem({"--config", file, "--profile", "prdo"}),
+      AllOf(StartsWith(file + ":2: there is no profile 'prdo'"), HasSubstr("did you mean prod?")));
   File("topic: a\n");
   EXPECT_THAT(Problem({"--config", file, "--profile", "prod"}), HasSubstr("it has none"));
   EXPECT_THAT(Problem({"--config", dir_.Path("none.yaml")}),

@@ -291,7 +291,7 @@ TEST_F(SecretsTest, JobsThatRunShowNone) {
                     "  kafka:\n    sink: kafka:results\n    kafka_password: ${{file:{}}}\n",
                     Sink(), kept_.Path("mysql"), kept_.Path("kafka")));
   for (const char* profile : {"mysql", "kafka"}) {
-    for (const char* more : {"--explain", "--truncate=30"}) {
+    for (const char* more : {"--explain", "--threads=1"}) {
       result = Run(TIDEMARK_FAULT_JOB,
                    Flags("available-now", {"--config", "job.yaml", "--profile", profile,
                                            "--checkpoint", fmt::format("c-{}", profile), more,
