@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "examples/services.h"
 #include "tidemark/operators/clients/kafka_client.h"
 #include "tidemark/operators/formats/format.h"
 
@@ -23,7 +24,7 @@ namespace {
 volatile sig_atomic_t stopped = 0;
 
 struct Flags {
-  std::string brokers = "127.0.0.1:29092";
+  std::string brokers = tidemark::examples::ServicesKafka();
   std::string topic;
   std::string key;
   int32_t partitions = 0;

@@ -1,21 +1,16 @@
 """What the scripts of this example know of orders_stream.yml: where each part of the pipeline is."""
 import os
 import pathlib
-import re
 import subprocess
+import sys
 import urllib.parse
 
 import yaml
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent))
+from config_values import expand  # noqa: E402
+
 DEFAULT_CONFIG = "examples/food_orders/configs/orders_stream.yml"
-
-
-def expand(text):
-    """`${env:NAME}` and `${file:PATH}`, as the jobs read them."""
-    def value(match):
-        kind, name = match.groups()
-        return os.environ[name] if kind == "env" else pathlib.Path(name).read_text().splitlines()[0]
-    return re.sub(r"\$\{(env|file):([^}]*)\}", value, str(text))
 
 
 class StreamConfig:
@@ -29,8 +24,8 @@ class StreamConfig:
         self.password = expand(producer["source_password"])
         self.state_file = pathlib.Path(expand(producer["offset_file"]))
         self.lake = pathlib.Path(expand(lake["sink"]).removeprefix("parquet:").split("?")[0])
-        self.min_amount = float(lake["params"]["min_amount"])
-        self.group = lake["kafka"]["group.id"]
+        self.min_amount = float(expand(lake["params"]["min_amount"]))
+        self.group = expand(lake["kafka"]["group.id"])
         policy = expand(lake["bad_records"])
         self.rejected = pathlib.Path(policy.removeprefix("dead-letter:")) if ":" in policy else None
         self.checkpoints = {name: pathlib.Path(expand(profile["checkpoint"]))

@@ -1,5 +1,5 @@
 // Sends made-up orders to the topic of order_totals, as a shop system would: `order_producer
-// --brokers HOST:PORT --rate 1000`.
+// --rate 1000 --count 5000`.
 
 #include <fmt/format.h>
 #include <librdkafka/rdkafka.h>
@@ -17,13 +17,14 @@
 
 #include "absl/time/clock.h"
 #include "examples/order_totals/order_totals.h"
+#include "examples/services.h"
 
 namespace {
 
 volatile std::sig_atomic_t stopped = 0;
 
 struct Flags {
-  std::string brokers;
+  std::string brokers = tidemark::examples::ServicesKafka();
   std::string topic = "orders";
   std::string format = "json";
   double rate = 1000;
@@ -153,7 +154,7 @@ int Run(const Flags& flags, int64_t start_ms) {
 int main(int argc, char** argv) {
   Flags flags;
   CLI::App app("Sends made-up orders to a topic, at a steady rate.");
-  app.add_option("--brokers", flags.brokers, "Kafka brokers, HOST:PORT,...")->required();
+  app.add_option("--brokers", flags.brokers, "HOST:PORT,... (default " + flags.brokers + ")");
   app.add_option("--topic", flags.topic, "where to send them (default orders)");
   app.add_option("--format", flags.format, "json (default) or avro, of order.avsc")
       ->check(CLI::IsMember({"json", "avro"}));

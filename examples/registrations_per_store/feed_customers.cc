@@ -1,5 +1,5 @@
 // Registers made-up customers in MariaDB or MySQL, 20 at a time, each with an address:
-// `feed_customers --server mysql://tidemark@127.0.0.1:23306/tidemark --count 200 --every 1s`.
+// `feed_customers --count 200 --every 1s`.
 
 #include <fmt/format.h>
 
@@ -16,6 +16,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "examples/registrations_per_store/registrations_per_store.h"
+#include "examples/services.h"
 #include "tidemark/operators/clients/mysql_client.h"
 #include "tidemark/operators/sinks/mysql_options.h"
 
@@ -29,7 +30,7 @@ constexpr int64_t kAtATime = 20;
 volatile std::sig_atomic_t stopped = 0;
 
 struct Flags {
-  std::string server = "mysql://tidemark@127.0.0.1:23306/tidemark";
+  std::string server = tidemark::examples::ServicesMySql();
   int64_t count = 0;
   std::string every = "1s";
   uint64_t seed = 1;
@@ -40,14 +41,15 @@ int Fail(const std::string& problem, int code) {
   return code;
 }
 
-// As the jobs find it.
-absl::StatusOr<std::string> Password() {
+// As the jobs find it; that of scripts/services, if nothing is said of it and of the server.
+absl::StatusOr<std::string> Password(const std::string& server) {
   if (const char* password = std::getenv("TIDEMARK_MYSQL_PASSWORD")) return std::string(password);
   const char* path = std::getenv("TIDEMARK_MYSQL_PASSWORD_FILE");
-  if (path == nullptr) return std::string();
-  std::ifstream file(path);
+  const bool is_services = path == nullptr && server == tidemark::examples::ServicesMySql();
+  if (path == nullptr && !is_services) return std::string();
+  std::ifstream file(is_services ? tidemark::examples::ServicesFolder() + "/mysql.password" : path);
   std::string password;
-  if (std::getline(file, password)) return password;
+  if (std::getline(file, password) || is_services) return password;
   return absl::InvalidArgumentError(
       fmt::format("TIDEMARK_MYSQL_PASSWORD_FILE: the file {} cannot be read, or is empty", path));
 }
@@ -116,7 +118,8 @@ int main(int argc, char** argv) {
   app.add_option("--server", flags.server,
                  "mysql://USER@HOST:PORT/DB (default " + flags.server +
                      "); the password comes from TIDEMARK_MYSQL_PASSWORD, or the file that "
-                     "TIDEMARK_MYSQL_PASSWORD_FILE names");
+                     "TIDEMARK_MYSQL_PASSWORD_FILE names, for the default server from "
+                     "services/mysql.password");
   app.add_option("--count", flags.count, "customers in all; default: until stopped")
       ->check(CLI::PositiveNumber);
   app.add_option("--every", flags.every, "time from one 20 to the next: 500ms, 1s (default), 1m");
@@ -139,7 +142,7 @@ int main(int argc, char** argv) {
                             std::string(address.status().message())),
                 2);
   }
-  const absl::StatusOr<std::string> password = Password();
+  const absl::StatusOr<std::string> password = Password(flags.server);
   if (!password.ok()) return Fail(std::string(password.status().message()), 2);
   address->server.password = *password;
   address->server.password_place =

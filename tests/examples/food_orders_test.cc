@@ -82,8 +82,9 @@ class FoodOrdersPipeline : public ::testing::Test {
     std::filesystem::copy(std::string(TIDEMARK_SOURCE_DIR) + "/examples", folder_.Path("examples"),
                           std::filesystem::copy_options::recursive);
     std::string config = ReadText(folder_.Path(kConfig));
-    Replace("127.0.0.1:29092", kafka_->brokers(), &config);
-    Replace("127.0.0.1:25432", fmt::format("127.0.0.1:{}", postgres_->port()), &config);
+    Replace("127.0.0.1:${env:TIDEMARK_KAFKA_PORT:-29092}", kafka_->brokers(), &config);
+    Replace("127.0.0.1:${env:TIDEMARK_POSTGRES_PORT:-25432}",
+            fmt::format("127.0.0.1:{}", postgres_->port()), &config);
     std::ofstream(folder_.Path(kConfig)) << config;
     std::filesystem::create_directories(folder_.Path("services"));
     std::ofstream(folder_.Path("services/postgres.password")) << postgres_->password() << '\n';

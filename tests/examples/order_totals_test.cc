@@ -211,7 +211,10 @@ TEST_F(OrderTotalsJob, AvroGivesTheSameTotals) {
 }
 
 TEST_F(OrderTotalsJob, TheProducerRefusesWrongFlags) {
-  EXPECT_EQ(folder_.Run("order_producer", {}).exit_code, 2);
+  const ProcessResult nobody =
+      folder_.Run("order_producer", {"--count", "1"}, {{"TIDEMARK_KAFKA_PORT", "1"}});
+  EXPECT_EQ(nobody.exit_code, 1);
+  EXPECT_THAT(nobody.stderr_text, HasSubstr("127.0.0.1:1"));
   EXPECT_EQ(folder_.Run("order_producer", {"--brokers", "x:1", "--rate", "0"}).exit_code, 2);
   EXPECT_EQ(folder_.Run("order_producer", {"--brokers", "x:1", "--start", "soon"}).exit_code, 2);
   EXPECT_EQ(folder_.Run("order_producer", {"--brokers", "x:1", "--format", "xml"}).exit_code, 2);

@@ -51,8 +51,9 @@ class OrdersToAvroPipeline : public ::testing::Test {
                             std::filesystem::copy_options::recursive);
     }
     std::string config = ReadText(folder_.Path(kConfig));
-    Replace("127.0.0.1:29092", kafka_->brokers(), &config);
-    Replace("127.0.0.1:23306", fmt::format("127.0.0.1:{}", database_->port()), &config);
+    Replace("127.0.0.1:${env:TIDEMARK_KAFKA_PORT:-29092}", kafka_->brokers(), &config);
+    Replace("127.0.0.1:${env:TIDEMARK_MYSQL_PORT:-23306}",
+            fmt::format("127.0.0.1:{}", database_->port()), &config);
     std::ofstream(folder_.Path(kConfig)) << config;
     std::filesystem::create_directories(folder_.Path("services"));
     std::ofstream(folder_.Path("services/mysql.password")) << database_->password() << '\n';
