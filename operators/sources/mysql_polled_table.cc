@@ -27,6 +27,7 @@ enum ServerError : unsigned {
   kNoSelectRight = 1142,
   kNoColumnRight = 1143,
   kNoSuchTable = 1146,
+  kNoSuchIndex = 1176,
   kLockWaitTimeout = 1205,   // MariaDB, of NOWAIT
   kLockNoWaitFailed = 3572,  // MySQL, of NOWAIT
 };
@@ -100,11 +101,32 @@ absl::Status MySqlPolledTable::Explain(absl::Status failure) {
     case kNoColumnRight:
     case kNoSuchTable:
       break;
+    case kNoSuchIndex:
+      return FindIndexAgain();
     default:
       return failure;
   }
   absl::Status table = CheckTable();
   return table.ok() ? failure : table;
+}
+
+// The index was dropped, renamed or set aside while the table was read.
+absl::Status MySqlPolledTable::FindIndexAgain() {
+  const std::string gone = shape_.index;
+  if (absl::Status status = CheckTable(); !status.ok()) return status;
+  if (shape_.index == gone) {  // it is there, but not to be used
+    if (polling_.mode == PollingMode::kId) {
+      return absl::InvalidArgumentError(
+          fmt::format("{}: the server does not use the index {} of the id column '{}'; make it "
+                      "visible again, or poll by timestamp",
+                      description(), gone, polling_.id_column));
+    }
+    shape_.index.clear();
+  }
+  return absl::UnavailableError(
+      fmt::format("{}: the index {} is gone; {}", description(), gone,
+                  shape_.index.empty() ? "the table is read without one, which may take long"
+                                       : fmt::format("the table is read by {}", shape_.index)));
 }
 
 std::string MySqlPolledTable::SelectSql(const std::string& first_columns) const {
@@ -170,7 +192,7 @@ absl::StatusOr<bool> MySqlPolledTable::PollIds(std::optional<int64_t> after, con
                                     [this](const Gap& gap) { return !IsSettled(gap.last + 1); });
   const absl::StatusOr<size_t> open =
       FirstOpenGap(gaps, static_cast<size_t>(settled - gaps.begin()));
-  if (!open.ok()) return open.status();
+  if (!open.ok()) return Explain(open.status());
   const bool waits = *open < static_cast<size_t>(settled - gaps.begin());
   stuck_ = false;
   if (*open < gaps.size()) {

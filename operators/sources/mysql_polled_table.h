@@ -50,6 +50,7 @@ class MySqlPolledTable : public PollingTable {
   absl::Status Connect();
   absl::Status CheckTable();
   absl::Status Explain(absl::Status failure);
+  absl::Status FindIndexAgain();
   std::string SelectSql(const std::string& first_columns) const;
   absl::Status CheckResult(const std::vector<MySqlResultColumn>& columns);
   void AppendRow(const MySqlRowView& row, size_t first_column, PolledRows* rows);

@@ -148,6 +148,43 @@ TEST_F(MySqlTypesTest, OnlyATableOfTransactionsIsPolledById) {
   ASSERT_OK(Exec("DROP VIEW t; DROP TABLE base"));
 }
 
+// Dropped, renamed or set aside while the table is read: it goes on with what there is.
+TEST_F(MySqlTypesTest, AnIndexThatGoesAwayLosesNothing) {
+  ASSERT_OK(MakeTable());
+  ASSERT_OK(Exec("ALTER TABLE t ADD INDEX first (at, id)"));
+  PollingDriver driver = Driver(ByTime());
+  size_t rows = 0;
+  for (const char* change :
+       {"SELECT 1", "ALTER TABLE t DROP INDEX first", "ALTER TABLE t ADD INDEX second (at, id)",
+        "ALTER TABLE t ADD INDEX third (at)", "ALTER TABLE t RENAME INDEX second TO fourth",
+        "ALTER TABLE t DROP INDEX fourth", "ALTER TABLE t ALTER INDEX third IGNORED"}) {
+    SCOPED_TRACE(change);
+    ASSERT_OK(Exec(change));
+    ASSERT_OK(
+        Exec("INSERT INTO t (at, name) VALUES (UTC_TIMESTAMP(6), 'x'), (UTC_TIMESTAMP(6), "
+             "'y')"));
+    rows += 2;
+    ASSERT_OK(driver.RunUntil(rows));
+    if (rows == 6) driver.Crash();
+  }
+  RunSome(driver);
+  EXPECT_EQ(Sorted(driver.ArrivedIds()), CommittedIds());
+
+  ASSERT_OK(
+      Exec("DROP TABLE t; CREATE TABLE t (id BIGINT NOT NULL AUTO_INCREMENT, name VARCHAR(40), "
+           "UNIQUE KEY first (id))"));
+  PollingDriver by_id = Driver(ById());
+  ASSERT_OK(Exec("INSERT INTO t (id, name) VALUES (1, 'a'), (5, 'b')"));
+  ASSERT_OK(by_id.RunUntil(2));
+  ASSERT_OK(Exec("ALTER TABLE t RENAME INDEX first TO second"));
+  ASSERT_OK(Exec("INSERT INTO t (id, name) VALUES (10, 'c')"));
+  ASSERT_OK(by_id.RunUntil(3));
+  EXPECT_THAT(by_id.ArrivedIds(), ElementsAre(1, 5, 10));
+  ASSERT_OK(Exec("ALTER TABLE t DROP INDEX second, ADD INDEX plain (id)"));
+  ASSERT_OK(Exec("INSERT INTO t (name) VALUES ('d')"));
+  EXPECT_THAT(by_id.RunUntil(4).ToString(), HasSubstr("must be an integer, NOT NULL, and the "));
+}
+
 // Every id is behind a gap.
 TEST_F(MySqlTypesTest, IdsThatAreDrawnInStepsArrive) {
   ASSERT_OK(MakeTable());
