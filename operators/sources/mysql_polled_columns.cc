@@ -377,6 +377,8 @@ absl::StatusOr<MySqlPolledShape> CheckMySqlPolledTable(MySqlConnection& connecti
   for (const Field& field : fields) {
     absl::StatusOr<MySqlPolledColumn> column = MatchColumn(*table, field);
     if (!column.ok()) return column.status();
+    if (column->has_zone && SameName(field.name, options.timestamp_column))
+      shape.time_zone = column->zone;
     shape.columns.push_back(*std::move(column));
   }
   return shape;

@@ -38,6 +38,8 @@ struct MySqlKeyColumn {
 struct MySqlPolledShape {
   std::vector<MySqlPolledColumn> columns;  ///< the schema's, in order
   std::vector<MySqlKeyColumn> key;         ///< the id, or what tells rows of one timestamp apart
+  /// Of the timestamp column, if its field has one and the server knows of none.
+  absl::TimeZone time_zone = absl::UTCTimeZone();
   std::string index;  ///< the one that gives the order, quoted; empty: there is none
 };
 

@@ -327,7 +327,14 @@ absl::StatusOr<std::optional<int64_t>> MySqlPolledTable::LatestTime() {
   if (!rows.ok()) return Explain(rows.status());
   const MySqlRow& row = (*rows)[0];
   if (!row[0].has_value()) return std::optional<int64_t>();
-  return std::optional<int64_t>(std::min(ParseTime(*row[0]), ParseTime(*row[1])));
+  return std::optional<int64_t>(
+      std::min(ParseTime(*row[0]), LocalTime(ParseTime(*row[1]), shape_.time_zone)));
+}
+
+absl::StatusOr<int64_t> MySqlPolledTable::ServerTime() {
+  const auto rows = connection_->Query("SELECT UTC_TIMESTAMP(6)");
+  if (!rows.ok()) return rows.status();
+  return LocalTime(ParseTime((*rows)[0][0].value_or("")), shape_.time_zone);
 }
 
 // The rows from `place` on.

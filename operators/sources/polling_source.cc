@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "tidemark/operators/sources/polling_mirror.h"
+#include "tidemark/operators/sources/polling_times.h"
 
 namespace tidemark {
 namespace {
@@ -26,10 +27,6 @@ class PollsOwner : public RecordOwner {
 absl::Status Damaged(const std::string& topic) {
   return absl::DataLossError(fmt::format(
       "the checkpoint's rows or cursor of table {} cannot be read; go back to a snapshot", topic));
-}
-
-int64_t MinusSaturated(int64_t time, int64_t duration) {
-  return time < INT64_MIN + duration ? INT64_MIN : time - duration;
 }
 
 }  // namespace
@@ -198,7 +195,7 @@ absl::StatusOr<bool> PollingSource::PollByTime(const PollingTable::Budget& budge
     if (!latest.ok()) return latest.status();
     if (!latest->has_value()) return false;
     place_ = {look_back_from_, {}};
-    const int64_t from = MinusSaturated(**latest, absl::ToInt64Microseconds(options_.look_back));
+    const int64_t from = LookBackFrom(**latest, options_.look_back, table_->time_zone());
     look_back_from_ = std::max(from, look_back_from_.value_or(from));
     in_pass_ = true;
   }

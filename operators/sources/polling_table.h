@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "tidemark/operators/sources/polling_rows.h"
 #include "tidemark/operators/sources/seen_rows.h"
 
@@ -40,6 +41,10 @@ class PollingTable {
   /// Timestamp modes. The highest timestamp in the table, or the server's time if that is earlier,
   /// in microseconds as they stand in the column; nothing if the table is empty.
   virtual absl::StatusOr<std::optional<int64_t>> LatestTime() = 0;
+  /// After Open: the server's time as it would stand in the column.
+  virtual absl::StatusOr<int64_t> ServerTime() = 0;
+  /// After Open: the zone whose clock the column's times are of, by its field.
+  virtual absl::TimeZone time_zone() const = 0;
   /// A place in the order (timestamp, key): past the row of this key, or with no key before all
   /// rows of this timestamp.
   struct TimePlace {

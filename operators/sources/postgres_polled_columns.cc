@@ -452,6 +452,7 @@ absl::StatusOr<PostgresPolledShape> CheckPostgresPolledTable(PostgresConnection&
   for (const Field& field : fields) {
     absl::StatusOr<PostgresPolledColumn> column = MatchColumn(*table, field, check_utf8);
     if (!column.ok()) return column.status();
+    if (column->has_zone && field.name == options.timestamp_column) shape.time_zone = column->zone;
     shape.columns.push_back(*std::move(column));
   }
   return shape;

@@ -40,6 +40,8 @@ struct PostgresPolledShape {
   std::vector<PostgresPolledColumn> columns;  ///< the schema's, in order
   std::vector<PostgresKeyColumn> key;         ///< the id, or what tells rows of one time apart
   bool time_has_zone = false;                 ///< the timestamp column is a timestamptz
+  /// Of the timestamp column, if its field has one and it is none.
+  absl::TimeZone time_zone = absl::UTCTimeZone();
   /// The server's description of the columns: another one means that the table was changed.
   std::string signature;
 };

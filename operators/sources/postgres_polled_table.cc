@@ -241,18 +241,26 @@ absl::StatusOr<std::optional<int64_t>> PostgresPolledTable::LatestTime() {
   if (absl::Status status = Ready(); !status.ok()) return status;
   const std::string time = QuotePostgresName(polling_.timestamp_column);
   std::optional<int64_t> latest;
-  // In UTC, so now() has the clock reading of either type.
+  // In UTC, so now() is that for either type.
   const absl::StatusOr<size_t> read = Copy(
       fmt::format("SELECT highest::{1}, now()::{1} FROM (SELECT max({0}) AS highest FROM {2}) AS m",
                   time, TimeType(), shape_.table),
       2, [&] {
         if (values_[0].data() == nullptr) return true;
-        latest = std::min(PostgresTime(values_[0]).value_or(INT64_MAX),
-                          PostgresTime(values_[1]).value_or(INT64_MAX));
+        latest =
+            std::min(PostgresTime(values_[0]).value_or(INT64_MAX),
+                     LocalTime(PostgresTime(values_[1]).value_or(INT64_MAX), shape_.time_zone));
         return true;
       });
   if (!read.ok()) return read.status();
   return latest;
+}
+
+absl::StatusOr<int64_t> PostgresPolledTable::ServerTime() {
+  const auto rows = connection_->Query("SELECT now()::timestamp::text");
+  if (!rows.ok()) return rows.status();
+  return LocalTime(ParseTimestamp((*rows)[0][0].value_or("")).value_or(INT64_MAX),
+                   shape_.time_zone);
 }
 
 // The rows from `place` on.

@@ -30,6 +30,8 @@ class PostgresPolledTable : public PollingTable {
   absl::StatusOr<bool> PollIds(std::optional<int64_t> after, const Budget& budget,
                                PolledRows* rows) override;
   absl::StatusOr<std::optional<int64_t>> LatestTime() override;
+  absl::StatusOr<int64_t> ServerTime() override;
+  absl::TimeZone time_zone() const override { return shape_.time_zone; }
   absl::StatusOr<bool> PollTimes(const SeenRows& seen, const Budget& budget, TimePlace* place,
                                  PolledRows* rows) override;
   absl::StatusOr<std::optional<int64_t>> OpenMirror() override;

@@ -40,6 +40,8 @@ class CountingTable : public PollingTable {
     return id < count_;
   }
   absl::StatusOr<std::optional<int64_t>> LatestTime() override { return std::optional<int64_t>(); }
+  absl::StatusOr<int64_t> ServerTime() override { return absl::InternalError("by id only"); }
+  absl::TimeZone time_zone() const override { return absl::UTCTimeZone(); }
   absl::StatusOr<bool> PollTimes(const SeenRows&, const Budget&, TimePlace*, PolledRows*) override {
     return false;
   }
