@@ -144,6 +144,7 @@ absl::Status QueryExecution::OpenCheckpoint() {
         fmt::format("the checkpoint {} belongs to another pipeline: {}; use the pipeline it was "
                     "made with, or another "
                     "checkpoint folder (--checkpoint DIR)",
+  if (const std::string note = source_->start_note(); !note.empty()) options_.logger->Say(note);
                     options_.checkpoint.description,
                     FingerprintDifference(checkpoint->fingerprint(), bound_.fingerprint)));
   }

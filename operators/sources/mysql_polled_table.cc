@@ -315,6 +315,32 @@ absl::StatusOr<MySqlPolledTable::Probe> MySqlPolledTable::ProbeGaps(const Gap* b
   return rows.status();
 }
 
+absl::StatusOr<std::optional<int64_t>> MySqlPolledTable::HighestDrawnId() {
+  // MySQL otherwise says what it knew a day ago.
+  if (!connection_->is_mariadb())
+    connection_->Exec("SET SESSION information_schema_stats_expiry = 0").IgnoreError();
+  const std::string& database = options_.server.database;
+  const std::string& id = shape_.key[0].name;
+  const auto next = connection_->Query(
+      fmt::format("SELECT t.auto_increment FROM information_schema.tables AS t JOIN "
+                  "information_schema.columns AS c ON c.table_schema = t.table_schema AND "
+                  "c.table_name = t.table_name WHERE t.table_schema = {} AND t.table_name = {} AND "
+                  "c.column_name = {} AND c.extra LIKE '%auto_increment%'",
+                  QuoteMySqlText(database), QuoteMySqlText(polling_.table), QuoteMySqlText(id)));
+  if (!next.ok()) return next.status();
+  int64_t drawn = 0;
+  if (next->empty() || !ParseId((*next)[0][0].value_or(""), &drawn))
+    return std::optional<int64_t>();
+  --drawn;
+  const auto highest =
+      connection_->Query(fmt::format("SELECT MAX({}) FROM {}.{}", QuoteMySqlName(id),
+                                     QuoteMySqlName(database), QuoteMySqlName(polling_.table)));
+  if (!highest.ok()) return Explain(highest.status());
+  int64_t there = 0;
+  if (ParseId((*highest)[0][0].value_or(""), &there)) drawn = std::max(drawn, there);
+  return std::optional<int64_t>(drawn);
+}
+
 // ---- By timestamp
 
 absl::StatusOr<std::optional<int64_t>> MySqlPolledTable::LatestTime() {

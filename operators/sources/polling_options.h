@@ -20,7 +20,9 @@ enum class PollingMode : uint8_t {
 };
 
 /// A copy of the offset for people to look at; the truth is in the checkpoint. Written when a batch
-/// has been committed, and at a restart; a failure is logged and made good within seconds.
+/// has been committed, and at a restart; a failure is logged and made good within seconds. A new
+/// query begins where the table says: after that id, or with the rows of that time, which come
+/// again; late ones of earlier times do not come.
 struct PollingMirror {
   /// A table of the same database with one row a source: `source_column` (its primary key) and
   /// `offset_column` (the last id, or the last timestamp). Empty: none.

@@ -121,12 +121,62 @@ absl::Status PollingSource::Restore(const PollingStart& start) {
 absl::Status PollingSource::Open() {
   if (absl::Status status = table_->Open(); !status.ok()) return status;
   if (options_.mirror.table.empty()) return absl::OkStatus();
-  return table_->OpenMirror().status();
+  const absl::StatusOr<std::optional<int64_t>> mirrored = table_->OpenMirror();
+  if (!mirrored.ok()) return mirrored.status();
+  const bool begun = committed_.last.has_value() || !polls_.empty();
+  if (begun || !mirrored->has_value()) return absl::OkStatus();
+  return BeginAt(**mirrored);
+}
+
+// A query that has read nothing yet goes on where the mirror table says that another one was.
+absl::Status PollingSource::BeginAt(int64_t mirrored) {
+  const std::string& topic = partition_.topic;
+  const std::string& mirror = options_.mirror.table;
+  if (options_.mode == PollingMode::kId) {
+    const absl::StatusOr<std::optional<int64_t>> drawn = table_->HighestDrawnId();
+    if (!drawn.ok()) return drawn.status();
+    if (drawn->has_value() && **drawn < mirrored) {
+      return absl::InvalidArgumentError(
+          fmt::format("the table {} (--offset-table) says that {} was read up to id {}, but its "
+                      "ids go only to {}: it was made anew; delete that row of {}, or set it to "
+                      "the id to begin after",
+                      mirror, topic, mirrored, **drawn, mirror));
+    }
+    last_id_ = mirrored;
+    start_note_ =
+        fmt::format("Table {} is read from after id {}, as {} says", topic, mirrored, mirror);
+    return absl::OkStatus();
+  }
+  const absl::StatusOr<int64_t> now = table_->ServerTime();
+  if (!now.ok()) return now.status();
+  const std::string time = ServerTimeText(mirrored, true);
+  if (mirrored > *now) {
+    return absl::InvalidArgumentError(
+        fmt::format("the table {} (--offset-table) says that {} was read up to {}, which is in the "
+                    "future, so rows before it may not have been; set it to the time to begin "
+                    "with, or delete that row",
+                    mirror, topic, time));
+  }
+  look_back_from_ = LookBackFrom(mirrored, absl::ZeroDuration(), table_->time_zone());
+  start_note_ = fmt::format("Table {} is read from {} on, as {} says", topic, time, mirror);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<DataLoss>> PollingSource::CheckIdentity(
     const std::map<TopicPartition, LastRecord>& /*last_records*/) {
-  return std::vector<DataLoss>();
+  std::vector<DataLoss> losses;
+  if (options_.mode != PollingMode::kId || !last_id_.has_value() || identity_checked_)
+    return losses;
+  const absl::StatusOr<std::optional<int64_t>> drawn = table_->HighestDrawnId();
+  if (!drawn.ok()) return drawn.status();
+  identity_checked_ = true;
+  if (!drawn->has_value() || **drawn >= *last_id_) return losses;
+  losses.push_back({partition_, committed_.offset, committed_.offset,
+                    fmt::format("the table was made anew: it was read up to id {}, and its ids now "
+                                "go only to {}",
+                                *last_id_, **drawn)});
+  last_id_.reset();
+  return losses;
 }
 
 int64_t PollingSource::polled_end() const {
@@ -218,6 +268,8 @@ PollingCursor PollingSource::CursorAt(int64_t offset) const {
     const int64_t count = offset - rows->first_offset;
     if (count > 0) cursor.Advance(*rows, std::min(static_cast<size_t>(count), rows->size()));
   }
+  // Of a table that was made anew the ids begin again.
+  if (options_.mode == PollingMode::kId) cursor.highest = cursor.last;
   return cursor;
 }
 

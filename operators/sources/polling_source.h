@@ -37,7 +37,9 @@ class PollingSource : public Source {
   std::string description() const override { return table_->description(); }
   absl::Status Open() override;
   absl::StatusOr<Offsets> StartingOffsets() override { return Offsets{{partition_, 0}}; }
-  /// Rows come once; there is nothing to compare.
+  std::string start_note() const override { return start_note_; }
+  /// At the start, by id: a table whose ids have not come as far as it was read is another one. Its
+  /// rows are then read from the first on.
   absl::StatusOr<std::vector<DataLoss>> CheckIdentity(
       const std::map<TopicPartition, LastRecord>& last_records) override;
   absl::StatusOr<std::vector<AvailableRange>> Available() override;
@@ -55,6 +57,7 @@ class PollingSource : public Source {
 
   PollingSource(std::unique_ptr<PollingTable> table, PollingOptions options, std::string topic);
   absl::Status Restore(const PollingStart& start);
+  absl::Status BeginAt(int64_t mirrored);
   bool MayPoll() const;
   absl::Status Poll();
   absl::StatusOr<bool> PollByTime(const PollingTable::Budget& budget, PolledRows* rows);
@@ -70,12 +73,15 @@ class PollingSource : public Source {
   // Acknowledged rows are in `committed_`, later ones in `polls_`.
   PollingCursor committed_;
   Polls polls_;
-  std::optional<int64_t> last_id_;         // kId: the last row's
+  std::optional<int64_t> last_id_;         // kId: the last row's, or what the first comes after
   SeenRows seen_;                          // timestamp modes: from committed_.seen_from() on
   PollingTable::TimePlace place_;          // where the pass goes on
   std::optional<int64_t> look_back_from_;  // where the next pass begins
   bool in_pass_ = false;
   bool resumed_pass_ = false;  // it began before the restart
+
+  std::string start_note_;
+  bool identity_checked_ = false;
 
   bool more_ = false;     // the last poll left something
   size_t row_bytes_ = 0;  // its rows' average, 0: not known

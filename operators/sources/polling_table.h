@@ -38,6 +38,10 @@ class PollingTable {
   virtual absl::StatusOr<bool> PollIds(std::optional<int64_t> after, const Budget& budget,
                                        PolledRows* rows) = 0;
 
+  /// Mode kId, after Open. The highest id that the server has drawn for the table, or that is in
+  /// it; nothing: it does not say.
+  virtual absl::StatusOr<std::optional<int64_t>> HighestDrawnId() = 0;
+
   /// Timestamp modes. The highest timestamp in the table, or the server's time if that is earlier,
   /// in microseconds as they stand in the column; nothing if the table is empty.
   virtual absl::StatusOr<std::optional<int64_t>> LatestTime() = 0;

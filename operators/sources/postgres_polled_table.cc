@@ -235,6 +235,22 @@ absl::StatusOr<bool> PostgresPolledTable::WritersAreGone() {
   return writers_.empty();
 }
 
+absl::StatusOr<std::optional<int64_t>> PostgresPolledTable::HighestDrawnId() {
+  const std::string& id = shape_.key[0].name;
+  const auto rows = connection_->Query(fmt::format(
+      "SELECT greatest(coalesce(pg_sequence_last_value(s.seqrelid::regclass), s.seqstart - "
+      "s.seqincrement), (SELECT max({0}) FROM {1})) FROM pg_sequence AS s WHERE s.seqincrement > 0 "
+      "AND s.seqrelid = pg_get_serial_sequence({2}, {3})::regclass AND "
+      "has_sequence_privilege(s.seqrelid, 'USAGE, SELECT')",
+      QuotePostgresName(id), shape_.table, QuotePostgresText(shape_.table), QuotePostgresText(id)));
+  if (!rows.ok()) return Explain(rows.status());
+  if (rows->empty() || !(*rows)[0][0].has_value()) return std::optional<int64_t>();
+  const std::string& text = *(*rows)[0][0];
+  int64_t drawn = 0;
+  std::from_chars(text.data(), text.data() + text.size(), drawn);
+  return std::optional<int64_t>(drawn);
+}
+
 // ---- By timestamp
 
 absl::StatusOr<std::optional<int64_t>> PostgresPolledTable::LatestTime() {

@@ -29,6 +29,7 @@ class PostgresPolledTable : public PollingTable {
   absl::Status Open() override;
   absl::StatusOr<bool> PollIds(std::optional<int64_t> after, const Budget& budget,
                                PolledRows* rows) override;
+  absl::StatusOr<std::optional<int64_t>> HighestDrawnId() override;
   absl::StatusOr<std::optional<int64_t>> LatestTime() override;
   absl::StatusOr<int64_t> ServerTime() override;
   absl::TimeZone time_zone() const override { return shape_.time_zone; }

@@ -96,6 +96,9 @@ class Source {
   /// existing partition.
   virtual absl::StatusOr<Offsets> StartingOffsets() = 0;
 
+  /// What people should know of where reading starts, as a line of the log; empty: nothing.
+  virtual std::string start_note() const { return ""; }
+
   /// At a restart: reads each partition's last record again and returns those partitions that are
   /// not the ones the checkpoint knows (another record at that offset, or the log ends before it).
   /// What cannot be judged passes.

@@ -214,6 +214,42 @@ TEST(PolledTablesTest, AMirrorThatCannotBeWrittenIsLoggedAndMadeGoodWhileIdle) {
   EXPECT_EQ((*running)->AwaitTermination(), absl::OkStatus());
 }
 
+TEST(PolledTablesTest, ANewCheckpointGoesOnFromTheOffsetTable) {
+  MirroredJob job(PollingMode::kId);
+  job.Exec("INSERT INTO orders (name) VALUES ('a'), ('b'), ('c')");
+  EXPECT_EQ(job.RunOnce(), absl::OkStatus());
+  EXPECT_FALSE(job.logger->Has("as offsets says"));
+  EXPECT_THAT(Ids(*job.results), ::testing::ElementsAre(1, 2, 3));
+  job.results = std::make_shared<MemoryTable>();
+  job.Exec("INSERT INTO orders (name) VALUES ('d'), ('e')");
+  EXPECT_EQ(job.RunOnce("another"), absl::OkStatus());
+  EXPECT_TRUE(job.logger->Has("Table orders is read from after id 3, as offsets says\n"));
+  EXPECT_THAT(Ids(*job.results), ::testing::ElementsAre(4, 5));
+  EXPECT_EQ(job.TableSays(), "5");
+}
+
+TEST(PolledTablesTest, ATableMadeAnewIsDataLoss) {
+  MirroredJob job(PollingMode::kId);
+  job.Exec("INSERT INTO orders (name) VALUES ('a'), ('b'), ('c')");
+  EXPECT_EQ(job.RunOnce(), absl::OkStatus());
+  job.Exec("DELETE FROM orders");
+  EXPECT_EQ(job.RunOnce(), absl::OkStatus());
+  job.Exec("TRUNCATE orders; INSERT INTO orders (name) VALUES ('A')");
+  const absl::Status lost = job.RunOnce();
+  EXPECT_EQ(ExitCode(lost, true), 3) << lost;
+  EXPECT_THAT(std::string(lost.message()),
+              ::testing::HasSubstr("it was read up to id 3, and its ids now go only to 1"));
+  const absl::Status anew = job.RunOnce("another");
+  EXPECT_EQ(ExitCode(anew, false), 2) << anew;
+  job.fail_on_data_loss = false;
+  EXPECT_EQ(job.RunOnce(), absl::OkStatus());
+  EXPECT_TRUE(job.logger->Has("data_loss"));
+  EXPECT_THAT(Ids(*job.results), ::testing::ElementsAre(1, 1, 2, 3));
+  EXPECT_EQ(job.TableSays(), "1");
+  job.fail_on_data_loss = true;
+  EXPECT_EQ(job.RunOnce(), absl::OkStatus());
+}
+
 TEST(PolledTablesTest, MariaDb) {
   const auto server = MariaDbServer::Start({.flush_log_at_trx_commit = 2});
   ASSERT_TRUE(server.ok()) << server.status();

@@ -39,6 +39,9 @@ class CountingTable : public PollingTable {
     }
     return id < count_;
   }
+  absl::StatusOr<std::optional<int64_t>> HighestDrawnId() override {
+    return std::optional<int64_t>(count_ - 1);
+  }
   absl::StatusOr<std::optional<int64_t>> LatestTime() override { return std::optional<int64_t>(); }
   absl::StatusOr<int64_t> ServerTime() override { return absl::InternalError("by id only"); }
   absl::TimeZone time_zone() const override { return absl::UTCTimeZone(); }

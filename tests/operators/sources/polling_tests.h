@@ -128,6 +128,9 @@ class PollingTest : public ::testing::Test {
     }
   }
 
+  /// Rows come while the server ends, well or not, and starts again, a few times.
+  static void RideServerRestartsOut(PollingOptions options);
+
   static typename Database::Server* server_;
 };
 template <typename Database>
@@ -404,37 +407,41 @@ TYPED_TEST_P(PollingTest, ARerunReadsTheCheckpointAndNotTheTable) {
   }
 }
 
-TYPED_TEST_P(PollingTest, RidesServerRestartsOut) {
-  ASSERT_OK(this->MakeTable());
+template <typename Database>
+void PollingTest<Database>::RideServerRestartsOut(PollingOptions options) {
+  ASSERT_OK(Exec("DROP TABLE IF EXISTS t"));
+  ASSERT_OK(MakeTable());
+  ASSERT_OK(Exec("CREATE INDEX t_at ON t (at, id)"));
+  const std::string insert = fmt::format(
+      "INSERT INTO t (at, name) VALUES ({0}, 'x'), ({0}, 'y'), ({0}, 'z')", Database::kNow);
   Writers writers;
   writers.threads.emplace_back([&] {
-    std::unique_ptr<typename TypeParam::Connection> session;
+    std::unique_ptr<typename Database::Connection> session;
     while (!writers.stop) {
       if (session == nullptr || session->lost()) {
-        auto connected = TypeParam::Connect(*this->server_, nullptr);
+        auto connected = Database::Connect(*server_, nullptr);
         if (connected.ok()) session = *std::move(connected);
       }
-      if (session == nullptr || session->lost() ||
-          !session->Exec("INSERT INTO t (name) VALUES ('x'), ('y'), ('z')").ok()) {
+      if (session == nullptr || session->lost() || !session->Exec(insert).ok()) {
         absl::SleepFor(absl::Milliseconds(10));
       }
+      absl::SleepFor(absl::Milliseconds(1));  // the reader, at 100 rows a poll, is to keep up
     }
   });
   writers.threads.emplace_back([&] {
     for (int i = 0; i < 4; ++i) {
       absl::SleepFor(absl::Milliseconds(400));
-      const absl::Status ended = i % 2 == 0 ? this->server_->Stop() : this->server_->Kill();
+      const absl::Status ended = i % 2 == 0 ? server_->Stop() : server_->Kill();
       EXPECT_TRUE(ended.ok()) << ended;
       absl::SleepFor(absl::Milliseconds(100));
-      const absl::Status started = this->server_->Restart();
+      const absl::Status started = server_->Restart();
       EXPECT_TRUE(started.ok()) << started;
     }
     absl::SleepFor(absl::Milliseconds(300));
     writers.stop = true;
   });
-  PollingOptions options = this->ById();
   options.max_rows = 100;
-  PollingDriver driver = this->Driver(options);
+  PollingDriver driver = Driver(options);
   int unavailable = 0;
   while (!writers.stop) {
     const auto ran = driver.RunBatch();
@@ -445,10 +452,21 @@ TYPED_TEST_P(PollingTest, RidesServerRestartsOut) {
   }
   writers.Join();
   EXPECT_GT(unavailable, 0);
-  const std::vector<int64_t> committed = this->CommittedIds();
+  const std::vector<int64_t> committed = CommittedIds();
   ASSERT_OK(driver.RunUntil(committed.size()));
-  this->RunSome(driver);
-  EXPECT_EQ(driver.ArrivedIds(), committed);
+  RunSome(driver);
+  EXPECT_EQ(driver.arrived().size(), committed.size());
+  EXPECT_TRUE(Sorted(driver.ArrivedIds()) == committed) << "a row is missing, or came twice";
+}
+
+TYPED_TEST_P(PollingTest, RidesServerRestartsOut) { this->RideServerRestartsOut(this->ById()); }
+
+TYPED_TEST_P(PollingTest, RidesServerRestartsOutByTimestamp) {
+  PollingOptions options = this->ByTime();
+  options.look_back = absl::Seconds(10);
+  this->RideServerRestartsOut(options);
+  options.mode = PollingMode::kTimestamp;
+  this->RideServerRestartsOut(options);
 }
 
 TYPED_TEST_P(PollingTest, SaysWhatDoesNotFit) {
@@ -665,6 +683,124 @@ TYPED_TEST_P(PollingTest, AMirrorTableThatDoesNotFitIsRefusedSayingWhatWould) {
   ASSERT_OK(this->Exec("DROP TABLE streaming_offsets"));
 }
 
+// A query that has committed nothing begins where the offset table says that another one was.
+TYPED_TEST_P(PollingTest, ANewQueryGoesOnFromTheMirrorTable) {
+  ASSERT_OK(this->Exec("DROP TABLE IF EXISTS streaming_offsets"));
+  ASSERT_OK(this->MakeTable());
+  PollingOptions options = this->ById();
+  options.mirror.table = "streaming_offsets";
+  options.mirror.create_table = true;
+  const std::string first_three =
+      "INSERT INTO t (at, name) VALUES ('2025-01-01 00:00:00', 'a'), ('2025-01-02 00:00:00', 'b'), "
+      "('2025-01-02 00:00:00', 'c')";
+  ASSERT_OK(this->Exec(first_three));
+  PollingDriver first = this->Driver(options);
+  EXPECT_EQ(first.Start(), absl::OkStatus());
+  EXPECT_EQ(first.source()->start_note(), "");
+  ASSERT_OK(first.RunUntil(3));
+  PollingDriver second = this->Driver(options);
+  ASSERT_OK(second.Start());
+  EXPECT_EQ(second.source()->start_note(),
+            "Table t is read from after id 3, as streaming_offsets says");
+  second.Crash();  // before anything was committed
+  ASSERT_OK(this->Exec("INSERT INTO t (name) VALUES ('d')"));
+  ASSERT_OK(second.RunUntil(1));
+  this->RunSome(second);
+  EXPECT_THAT(second.ArrivedIds(), ElementsAre(4));
+  // One that has committed goes on from its checkpoint, whatever the table says.
+  second.Crash();
+  ASSERT_OK(this->Exec("UPDATE streaming_offsets SET last_offset = 1"));
+  this->RunSome(second);
+  EXPECT_THAT(second.ArrivedIds(), ElementsAre(4));
+  // Ids that were not drawn yet are those of another table.
+  ASSERT_OK(this->Exec("UPDATE streaming_offsets SET last_offset = 1000"));
+  EXPECT_THAT(this->OpenError(options),
+              AllOf(HasSubstr("read up to id 1000"), HasSubstr("its ids go only to 4")));
+  ASSERT_OK(this->Exec("DROP TABLE streaming_offsets"));
+
+  // By time: rows of exactly that time again, since some of them may not have been read.
+  PollingOptions by_time = this->ByTime();
+  by_time.mirror = options.mirror;
+  ASSERT_OK(this->Exec("DELETE FROM t"));
+  ASSERT_OK(this->Exec(first_three));
+  PollingDriver third = this->Driver(by_time, Schema().String("name"));
+  ASSERT_OK(third.RunUntil(3));
+  ASSERT_OK(
+      this->Exec("INSERT INTO t (at, name) VALUES ('2025-01-02 00:00:00', 'd'), ('2025-01-03 "
+                 "00:00:00', 'e')"));
+  PollingDriver fourth = this->Driver(by_time, Schema().String("name"));
+  ASSERT_OK(fourth.RunUntil(4));
+  fourth.Crash();
+  this->RunSome(fourth);
+  EXPECT_THAT(fourth.arrived(), ElementsAre(Row{"b"}, Row{"c"}, Row{"d"}, Row{"e"}));
+  ASSERT_OK(this->Exec("UPDATE streaming_offsets SET last_offset = '2900-01-01 00:00:00'"));
+  EXPECT_THAT(this->OpenError(by_time), HasSubstr("which is in the future"));
+  ASSERT_OK(this->Exec("DROP TABLE streaming_offsets"));
+}
+
+TYPED_TEST_P(PollingTest, ATableThatWasMadeAnewIsToldFromOneWhoseRowsAreDeleted) {
+  ASSERT_OK(this->MakeTable());
+  ASSERT_OK(this->Exec("INSERT INTO t (name) VALUES ('a'), ('b'), ('c')"));
+  PollingDriver driver = this->Driver(this->ById());
+  ASSERT_OK(driver.RunUntil(3));
+  ASSERT_OK(this->Exec("DELETE FROM t WHERE id > 1"));
+  const auto losses_at_the_start = [&] {
+    driver.Crash();
+    EXPECT_EQ(driver.Start(), absl::OkStatus());
+    const auto losses = driver.source()->CheckIdentity({});
+    EXPECT_TRUE(losses.ok()) << losses.status();
+    return *losses;
+  };
+  EXPECT_THAT(losses_at_the_start(), IsEmpty());
+  ASSERT_OK(this->Exec("DROP TABLE t"));
+  ASSERT_OK(this->MakeTable());
+  ASSERT_OK(this->Exec("INSERT INTO t (name) VALUES ('new')"));
+  const std::vector<DataLoss> losses = losses_at_the_start();
+  ASSERT_EQ(losses.size(), 1u);
+  EXPECT_EQ(losses[0].reason,
+            "the table was made anew: it was read up to id 3, and its ids now go only to 1");
+  EXPECT_EQ(losses[0].wanted, 3);
+  EXPECT_EQ(losses[0].available, 3);
+  // Going on without what was lost.
+  ASSERT_OK(driver.RunUntil(4));
+  EXPECT_THAT(driver.ArrivedIds(), ElementsAre(1, 2, 3, 1));
+  EXPECT_THAT(losses_at_the_start(), IsEmpty());
+  this->RunSome(driver);
+  EXPECT_EQ(driver.arrived().size(), 4u);
+}
+
+// A column of a local clock, by its field: behind that of UTC, and set back in autumn.
+TYPED_TEST_P(PollingTest, TimesOfALocalClockLoseNothing) {
+  ASSERT_OK(this->Exec(fmt::format("CREATE TABLE t (id {}, at {}, name VARCHAR(40))",
+                                   TypeParam::kId, TypeParam::kTime)));
+  const Schema schema = Schema().String("name").Timestamp("at").Zone("America/New_York");
+  absl::TimeZone york;
+  ASSERT_TRUE(absl::LoadTimeZone("America/New_York", &york));
+  const auto insert = [&](const std::string& at, const char* name) {
+    return this->Exec(fmt::format("INSERT INTO t (at, name) VALUES ('{}', '{}')", at, name));
+  };
+  const auto clock = [&](absl::Duration ahead) {
+    return absl::FormatTime("%Y-%m-%d %H:%M:%E6S", absl::Now() + ahead, york);
+  };
+  PollingDriver driver = this->Driver(this->ByTime(), schema);
+  // At 2:00 it was 1:00 again.
+  ASSERT_OK(insert("2024-11-03 01:59:00", "before"));
+  ASSERT_OK(driver.RunUntil(1));
+  ASSERT_OK(insert("2024-11-03 01:05:00", "after"));
+  ASSERT_OK(driver.RunUntil(2));
+  // Within the hours by which UTC is ahead.
+  ASSERT_OK(insert(clock(absl::Hours(3)), "future"));
+  ASSERT_OK(driver.RunUntil(3));
+  this->RunSome(driver);
+  driver.Crash();
+  ASSERT_OK(insert(clock(absl::ZeroDuration()), "now"));
+  ASSERT_OK(driver.RunUntil(4, absl::Seconds(5)));
+  this->RunSome(driver);
+  ASSERT_EQ(driver.arrived().size(), 4u);
+  EXPECT_EQ(driver.arrived()[1][0], "after");
+  EXPECT_EQ(driver.arrived()[3][0], "now");
+}
+
 REGISTER_TYPED_TEST_SUITE_P(
     PollingTest, GivesRowsOnceInTheOrderOfTheId, AnEmptyTableGivesNothing,
     ARowThatCommitsLateArrivesOnce, IdsThatNeverComeHoldNothingUp, NothingIsLostOrRepeatedUnderLoad,
@@ -674,7 +810,9 @@ REGISTER_TYPED_TEST_SUITE_P(
     RidesServerRestartsOut, SaysWhatDoesNotFit, SaysWhoMayNotRead,
     AChangedTableIsNoticedAndNothingIsLost, ARetypedColumnIsNoticed,
     MemoryIsBoundedWhileNothingIsCommitted, CancelEndsEveryCallSoon, MirrorsTheOffsetForPeople,
-    AMirrorTableThatDoesNotFitIsRefusedSayingWhatWould);
+    AMirrorTableThatDoesNotFitIsRefusedSayingWhatWould, RidesServerRestartsOutByTimestamp,
+    ANewQueryGoesOnFromTheMirrorTable, ATableThatWasMadeAnewIsToldFromOneWhoseRowsAreDeleted,
+    TimesOfALocalClockLoseNothing);
 
 }  // namespace tidemark
 

@@ -25,6 +25,9 @@ class TimedTable : public PollingTable {
   absl::StatusOr<bool> PollIds(std::optional<int64_t>, const Budget&, PolledRows*) override {
     return absl::InternalError("by time only");
   }
+  absl::StatusOr<std::optional<int64_t>> HighestDrawnId() override {
+    return absl::InternalError("by time only");
+  }
   absl::StatusOr<int64_t> ServerTime() override { return INT64_MAX; }
   absl::TimeZone time_zone() const override { return absl::UTCTimeZone(); }
   absl::StatusOr<std::optional<int64_t>> LatestTime() override {
