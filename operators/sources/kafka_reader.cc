@@ -4,12 +4,14 @@
 #include <librdkafka/rdkafka.h>
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 namespace tidemark {
 namespace {
 
 constexpr size_t kBatchMessages = 4096;
+constexpr size_t kHandles = 2;
 constexpr size_t kMinQueueKbytes = 1024;
 constexpr size_t kMinFetchBytes = size_t{1} << 20;
 constexpr size_t kMaxFetchBytes = size_t{4} << 20;
@@ -81,6 +83,7 @@ class KafkaReader::ChunkOwner : public RecordOwner {
 
 struct KafkaReader::Partition {
   TopicPartition where;
+  std::shared_ptr<KafkaHandle> handle;  // shared with the chunks: their bytes are its messages'
   rd_kafka_queue_t* queue = nullptr;
   int64_t arrived = 0;  // librdkafka has given everything below; it is dropped if it comes again
   std::deque<rd_kafka_message_t*> ahead;  // arrived, but past the last range; none while reading
@@ -134,7 +137,7 @@ KafkaReader::Partition* KafkaReader::Find(const TopicPartition& where) const {
 }
 
 bool KafkaReader::Continues(const std::vector<PlannedRange>& ranges) const {
-  if (handle_ == nullptr) return false;
+  if (handles_.empty()) return false;
   return std::all_of(ranges.begin(), ranges.end(), [this](const PlannedRange& range) {
     const Partition* const partition = Find(range.partition);
     if (partition == nullptr || partition->out_of_range) return range.start >= range.end;
@@ -164,30 +167,44 @@ absl::Status KafkaReader::Start(const std::vector<PlannedRange>& ranges) {
 
 absl::Status KafkaReader::Connect() {
   Disconnect();
-  absl::StatusOr<std::shared_ptr<KafkaHandle>> handle =
-      KafkaHandle::Make(KafkaHandle::Kind::kConsumer, options_.connection,
-                        HandleOptions(options_, partitions_.size()));
-  if (!handle.ok()) return handle.status();
-  handle_ = *std::move(handle);
+  for (size_t first = 0; first < std::min(kHandles, partitions_.size()); ++first) {
+    absl::StatusOr<std::shared_ptr<KafkaHandle>> handle =
+        KafkaHandle::Make(KafkaHandle::Kind::kConsumer, options_.connection,
+                          HandleOptions(options_, partitions_.size()));
+    absl::Status status = handle.status();
+    if (status.ok()) {
+      handles_.push_back(*std::move(handle));
+      status = Assign(first);
+    }
+    if (!status.ok()) {
+      Disconnect();
+      return status;
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status KafkaReader::Assign(size_t first) {
   rd_kafka_topic_partition_list_t* const list =
       rd_kafka_topic_partition_list_new(static_cast<int>(partitions_.size()));
-  for (const auto& partition : partitions_) {
-    const char* const topic = partition->where.topic.c_str();
-    partition->queue =
-        rd_kafka_queue_get_partition(handle_->get(), topic, partition->where.partition);
-    rd_kafka_queue_forward(partition->queue,
+  for (size_t i = first; i < partitions_.size(); i += kHandles) {
+    Partition& partition = *partitions_[i];
+    partition.handle = handles_.back();
+    const char* const topic = partition.where.topic.c_str();
+    partition.queue =
+        rd_kafka_queue_get_partition(partition.handle->get(), topic, partition.where.partition);
+    rd_kafka_queue_forward(partition.queue,
                            nullptr);  // a queue of its own; must come before the assign
     rd_kafka_queue_cb_event_enable(
-        partition->queue,
+        partition.queue,
         [](rd_kafka_t*, void* reader) { static_cast<KafkaReader*>(reader)->Wake(); }, this);
-    rd_kafka_topic_partition_list_add(list, topic, partition->where.partition)->offset =
-        partition->next;
-    if (partition->owner != nullptr) partition->owner->handles.push_back(handle_);
+    rd_kafka_topic_partition_list_add(list, topic, partition.where.partition)->offset =
+        partition.next;
+    if (partition.owner != nullptr) partition.owner->handles.push_back(partition.handle);
   }
-  const rd_kafka_resp_err_t code = rd_kafka_assign(handle_->get(), list);
+  const rd_kafka_resp_err_t code = rd_kafka_assign(handles_.back()->get(), list);
   rd_kafka_topic_partition_list_destroy(list);
   if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return absl::OkStatus();
-  Disconnect();
   return absl::UnavailableError(fmt::format("assigning partitions: {}", rd_kafka_err2str(code)));
 }
 
@@ -197,11 +214,13 @@ void KafkaReader::Disconnect() {
     partition->ahead.clear();
     partition->arrived = partition->next;
     partition->out_of_range = false;
-    if (partition->queue == nullptr) continue;
-    rd_kafka_queue_cb_event_enable(partition->queue, nullptr, nullptr);
-    rd_kafka_queue_destroy(std::exchange(partition->queue, nullptr));
+    if (partition->queue != nullptr) {
+      rd_kafka_queue_cb_event_enable(partition->queue, nullptr, nullptr);
+      rd_kafka_queue_destroy(std::exchange(partition->queue, nullptr));
+    }
+    partition->handle.reset();
   }
-  handle_.reset();
+  handles_.clear();
 }
 
 void KafkaReader::Begin(Partition& partition, const PlannedRange& range) {
@@ -234,11 +253,11 @@ void KafkaReader::Poll(std::chrono::milliseconds timeout) {
   }
   if (messages > 0) {
     ResetSilence();
-    handle_->errors().Clear();
+    for (const auto& handle : handles_) handle->errors().Clear();
   }
   KeepFetching();
   if (messages > 0 || done()) return;
-  handle_->ServeErrors();
+  for (const auto& handle : handles_) handle->ServeErrors();
   std::unique_lock lock(signal_.mutex);
   signal_.changed.wait_for(lock, timeout, [&] { return signal_.count != seen; });
 }
@@ -278,7 +297,7 @@ void KafkaReader::TakeError(Partition& partition, const rd_kafka_message_t& mess
       partition.out_of_range = true;
       return;
     default:
-      handle_->errors().Note(message.err, rd_kafka_message_errstr(&message));
+      partition.handle->errors().Note(message.err, rd_kafka_message_errstr(&message));
   }
 }
 
@@ -292,7 +311,7 @@ void KafkaReader::Append(Partition& partition, rd_kafka_message_t* message) {
     const auto most =
         static_cast<size_t>(std::min<int64_t>(kMaxChunkRecords, partition.end - message->offset));
     partition.owner = std::make_shared<ChunkOwner>();
-    partition.owner->handles.push_back(handle_);
+    partition.owner->handles.push_back(partition.handle);
     partition.owner->messages.reserve(most);
     chunk.records.reserve(most);
   }
@@ -357,8 +376,8 @@ void KafkaReader::Stop() {
     Partition& partition = *ready_.back().partition;
     std::vector<rd_kafka_message_t*>& messages = ready_.back().owner->messages;
     // Messages of an earlier handle may not outlive it: those are fetched again.
-    const bool current =
-        ready_.back().owner->handles.size() == 1 && ready_.back().owner->handles[0] == handle_;
+    const std::vector<std::shared_ptr<KafkaHandle>>& handles = ready_.back().owner->handles;
+    const bool current = handles.size() == 1 && handles[0] == partition.handle;
     if (current && partition.queue != nullptr) {
       partition.ahead.insert(partition.ahead.begin(), messages.begin(), messages.end());
       messages.clear();
@@ -408,16 +427,22 @@ int64_t KafkaReader::position(const TopicPartition& where) const {
 }
 
 std::optional<int64_t> KafkaReader::HighWatermark(const TopicPartition& where) const {
-  if (handle_ == nullptr || Find(where) == nullptr) return std::nullopt;
+  const Partition* const partition = Find(where);
+  if (partition == nullptr || partition->handle == nullptr) return std::nullopt;
   int64_t low = RD_KAFKA_OFFSET_INVALID;
   int64_t high = RD_KAFKA_OFFSET_INVALID;
   const rd_kafka_resp_err_t code = rd_kafka_get_watermark_offsets(
-      handle_->get(), where.topic.c_str(), where.partition, &low, &high);
+      partition->handle->get(), where.topic.c_str(), where.partition, &low, &high);
   if (code != RD_KAFKA_RESP_ERR_NO_ERROR || high < 0) return std::nullopt;
   return high;
 }
 
-KafkaErrors* KafkaReader::errors() { return handle_ != nullptr ? &handle_->errors() : nullptr; }
+std::string KafkaReader::last_error() const {
+  for (const auto& handle : handles_) {
+    if (std::string error = handle->errors().last(); !error.empty()) return error;
+  }
+  return {};
+}
 
 // librdkafka 2.0.2 stops fetching when its queues are full and looks again only when something else
 // happens on the connection, at the latest after a second: eight times slower than it could be. A
@@ -431,18 +456,21 @@ void KafkaReader::KeepFetching() {
   if (!drained && !idle) return;
   consumed_bytes_ = 0;
   last_wake_ = now;
-  std::vector<TopicPartition> partitions;
-  for (const auto& partition : partitions_) partitions.push_back(partition->where);
-  client_->RunSoon([handle = handle_, partitions = std::move(partitions)] {
-    rd_kafka_topic_partition_list_t* const list =
-        rd_kafka_topic_partition_list_new(static_cast<int>(partitions.size()));
-    for (const TopicPartition& where : partitions) {
-      rd_kafka_topic_partition_list_add(list, where.topic.c_str(), where.partition)->offset =
-          RD_KAFKA_OFFSET_END;
+  std::map<std::shared_ptr<KafkaHandle>, std::vector<TopicPartition>> questions;
+  for (const auto& partition : partitions_)
+    questions[partition->handle].push_back(partition->where);
+  client_->RunSoon([questions = std::move(questions)] {
+    for (const auto& [handle, partitions] : questions) {
+      rd_kafka_topic_partition_list_t* const list =
+          rd_kafka_topic_partition_list_new(static_cast<int>(partitions.size()));
+      for (const TopicPartition& where : partitions) {
+        rd_kafka_topic_partition_list_add(list, where.topic.c_str(), where.partition)->offset =
+            RD_KAFKA_OFFSET_END;
+      }
+      rd_kafka_offsets_for_times(handle->get(), list,
+                                 static_cast<int>(KafkaClient::kCallTimeout.count()));
+      rd_kafka_topic_partition_list_destroy(list);
     }
-    rd_kafka_offsets_for_times(handle->get(), list,
-                               static_cast<int>(KafkaClient::kCallTimeout.count()));
-    rd_kafka_topic_partition_list_destroy(list);
   });
 }
 

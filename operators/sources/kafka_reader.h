@@ -28,11 +28,13 @@ struct KafkaReaderOptions {
 };
 
 /// Reads planned ranges of partitions into chunks; KafkaSource decides what to do when something is
-/// missing. One handle is assigned once and kept while ranges go on where the last ones ended, so
-/// that what it fetched ahead is not lost; ranges that begin elsewhere take a fresh handle (5 ms),
-/// because librdkafka 2.0.2 aborts on a second assign. Each partition has a queue of its own, from
-/// which only the range's records are taken: what lies behind the range stays with librdkafka,
-/// within queue_bytes. One thread calls everything but Wake.
+/// missing. Handles are assigned once and kept while ranges go on where the last ones ended, so
+/// that what they fetched ahead is not lost; ranges that begin elsewhere take fresh ones (5 ms),
+/// because librdkafka 2.0.2 aborts on a second assign. There are two, each with every other
+/// partition: a handle has one request in flight a broker, and would do nothing while it waits.
+/// Each partition has a queue of its own, from which only the range's records are taken: what lies
+/// behind the range stays with librdkafka, within queue_bytes. One thread calls everything but
+/// Wake.
 class KafkaReader {
  public:
   /// Options that KafkaHandle takes; `partitions` share the memory.
@@ -78,8 +80,8 @@ class KafkaReader {
   /// How long nothing has come.
   std::chrono::steady_clock::duration silence() const { return Clock::now() - last_arrival_; }
   void ResetSilence() { last_arrival_ = Clock::now(); }
-  /// What the handle's threads reported; nothing before Start.
-  KafkaErrors* errors();
+  /// What the handles' threads last reported; empty if nothing, or if something came since.
+  std::string last_error() const;
 
   /// From any thread: ends a wait in Poll.
   void Wake();
@@ -102,6 +104,8 @@ class KafkaReader {
 
   bool Continues(const std::vector<PlannedRange>& ranges) const;
   absl::Status Connect();
+  /// Every kHandles-th partition from `first` on, to the newest handle.
+  absl::Status Assign(size_t first);
   void Disconnect();
   void Begin(Partition& partition, const PlannedRange& range);
   size_t Consume(Partition& partition);
@@ -115,7 +119,7 @@ class KafkaReader {
   const KafkaReaderOptions options_;
   KafkaClient* const client_;
   Signal signal_;
-  std::shared_ptr<KafkaHandle> handle_;  // shared with the chunks: their bytes are its messages'
+  std::vector<std::shared_ptr<KafkaHandle>> handles_;
   std::vector<std::unique_ptr<Partition>> partitions_;
   std::deque<ReadyChunk> ready_;
   std::vector<rd_kafka_message_s*> batch_;

@@ -345,7 +345,7 @@ absl::Status KafkaSource::JudgeOutOfRange() {
 absl::Status KafkaSource::SilenceStatus(KafkaReader& reader) {
   const std::vector<KafkaReader::Unfinished> ranges = reader.unfinished();
   reader.ResetSilence();
-  const std::string reason = reader.errors() != nullptr ? reader.errors()->last() : "";
+  const std::string reason = reader.last_error();
   return absl::UnavailableError(
       fmt::format("nothing came for {} seconds from Kafka at {}, topic {} partition {}, offsets {} "
                   "to {}{}{}; trying again",
