@@ -4,10 +4,12 @@
 #include <map>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "tidemark/engine/config.h"
 #include "tidemark/engine/query_options.h"
 #include "tidemark/operators/clients/database_address.h"
+#include "tidemark/operators/rows/schema.h"
 
 namespace tidemark {
 
@@ -34,6 +36,11 @@ void ReadInput(const Config& config, const JobDefinition& definition,
                const Environment& environment, ConfigReader* reader, QueryOptions* options);
 void ReadOutput(const Config& config, const Environment& environment, ConfigReader* reader,
                 QueryOptions* options);
+
+/// InvalidArgument, with the place where it stands: `rows`, the pipeline's result, do not have the
+/// columns that ?partition_by of --sink names. Asked before the sink is, which does not know the
+/// place.
+absl::Status CheckPartitions(const Config& config, const Schema& rows);
 
 }  // namespace tidemark
 

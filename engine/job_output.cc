@@ -8,6 +8,7 @@
 #include "tidemark/operators/formats/avro_options.h"
 #include "tidemark/operators/rows/schema.h"
 #include "tidemark/operators/sinks/files_address.h"
+#include "tidemark/operators/sinks/files_partitions.h"
 
 namespace tidemark {
 namespace {
@@ -124,6 +125,19 @@ void ReadOutput(const Config& config, const Environment& environment, ConfigRead
                  fmt::format("'{}' is none of {}{}", WithoutSecrets(sink), fmt::join(words, ", "),
                              nearest.empty() ? "" : fmt::format("; did you mean {}?", nearest)));
   }
+}
+
+absl::Status CheckPartitions(const Config& config, const Schema& rows) {
+  const Setting* sink = config.Find("sink");
+  if (sink == nullptr || !(sink->value.starts_with("json:") || sink->value.starts_with("parquet:")))
+    return absl::OkStatus();
+  absl::StatusOr<FilesAddress> files =
+      ParseFilesAddress(sink->value.substr(sink->value.find(':') + 1));
+  if (!files.ok()) return files.status();
+  const absl::Status found = FilesPartitions::Make(rows, files->partition_by).status();
+  if (found.ok()) return found;
+  return absl::InvalidArgumentError(
+      fmt::format("{}: {}", sink->origin, std::string(found.message())));
 }
 
 }  // namespace tidemark

@@ -16,6 +16,7 @@
 
 #include "tidemark/engine/config.h"
 #include "tidemark/engine/flags.h"
+#include "tidemark/engine/job_connectors.h"
 #include "tidemark/engine/job_options.h"
 #include "tidemark/engine/planner.h"
 #include "tidemark/engine/streaming_query.h"
@@ -122,12 +123,15 @@ class ProgressFile {
   bool complained_ = false;
 };
 
-int Explained(const Query& query, const QueryOptions& options) {
+// InvalidArgument: the plan has mistakes, or its result not the columns that the sink is to have.
+absl::Status CheckPlan(const Config& config, const Query& query, const QueryOptions& options) {
   PlannerOptions planner{options.bad_records, options.on_overflow, options.output.supports_deletes};
-  if (absl::StatusOr<BoundPlan> bound = BindPlan(query.plan, planner); !bound.ok()) {
-    PrintError(bound.status());
-    return kUsageExit;
-  }
+  absl::StatusOr<BoundPlan> bound = BindPlan(query.plan, planner);
+  if (!bound.ok()) return bound.status();
+  return CheckPartitions(config, *bound->output);
+}
+
+int Explained(const Query& query, const QueryOptions& options) {
   fmt::print("{}Input {}\nCheckpoint {}\n", Explain(query.plan), options.input.fingerprint,
              options.checkpoint.description);
   return 0;
@@ -184,6 +188,10 @@ int RunConfigured(const Config& config, const JobDefinition& definition, StopSig
   absl::StatusOr<QueryOptions> options = MakeQueryOptions(config, definition, &ProcessEnvironment);
   if (!options.ok()) {
     PrintError(options.status());
+    return kUsageExit;
+  }
+  if (absl::Status status = CheckPlan(config, query, *options); !status.ok()) {
+    PrintError(status);
     return kUsageExit;
   }
   if (config.Find("explain") != nullptr) return Explained(query, *options);

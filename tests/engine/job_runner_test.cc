@@ -95,6 +95,15 @@ TEST_F(JobRunnerTest, WrongValuesAndPlansExitWith2AndDoNothing) {
   EXPECT_THAT(Error(plan), HasSubstr("watermark"));
   const ProcessResult explain = folder_.Run("op_counts", {"--output-mode", "append", "--explain"});
   EXPECT_EQ(explain.exit_code, 2);
+  std::ofstream(folder_.Path("job.yaml")) << "threads: 1\nsink: json:out?partition_by=shop_id\n";
+  for (const char* more : {"--explain", "--threads=2"}) {
+    const ProcessResult column = folder_.Run(kJob, With(kShort, {"--config", "job.yaml", more}));
+    EXPECT_EQ(column.exit_code, 2);
+    EXPECT_THAT(Error(column), AllOf(HasSubstr("job.yaml:2: sink: partition_by names the column "
+                                               "'shop_id', which the result has not"),
+                                     HasSubstr("store_id")));
+  }
+  EXPECT_FALSE(std::filesystem::exists(folder_.Path("out")));
 }
 
 TEST_F(JobRunnerTest, HelpVersionAndExplainGoToStandardOutput) {
