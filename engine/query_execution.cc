@@ -128,6 +128,7 @@ absl::Status QueryExecution::Start() {
     options_.logger->Say(fmt::format("Resumed from {} at batch {}", options_.checkpoint.description,
                                      progress_.batch_id + 1));
   }
+  if (const std::string note = source_->start_note(); !note.empty()) options_.logger->Say(note);
   return absl::OkStatus();
 }
 
@@ -144,7 +145,6 @@ absl::Status QueryExecution::OpenCheckpoint() {
         fmt::format("the checkpoint {} belongs to another pipeline: {}; use the pipeline it was "
                     "made with, or another "
                     "checkpoint folder (--checkpoint DIR)",
-  if (const std::string note = source_->start_note(); !note.empty()) options_.logger->Say(note);
                     options_.checkpoint.description,
                     FingerprintDifference(checkpoint->fingerprint(), bound_.fingerprint)));
   }
