@@ -22,6 +22,12 @@ constexpr absl::Duration kKeepMarkerEvery = absl::Hours(24);
 constexpr absl::Duration kAcknowledgeAgainAfter = absl::Seconds(1);
 constexpr absl::Duration kAcknowledgeWarningEvery = absl::Seconds(30);
 
+// What a topic may be made again and filled in without our seeing it missing or too short: of
+// pauses that a busy query makes all the time, one in so long is followed by a check.
+constexpr absl::Duration kShortPause = absl::Milliseconds(200);
+constexpr absl::Duration kLongPause = absl::Seconds(2);
+constexpr absl::Duration kCheckAgainAfter = absl::Seconds(5);
+
 // How the memory limit is shared out. The rest is for what is in flight: prepared rows, output, the
 // allocator.
 size_t StoreBytes(size_t limit) {
@@ -38,6 +44,19 @@ size_t TableBytesLimit(size_t limit) { return limit / 2; }
 
 std::string PartitionText(const TopicPartition& partition) {
   return fmt::format("topic {} partition {}", partition.topic, partition.partition);
+}
+
+// The partition as a whole, in the words of the sources and of FindLosses.
+bool IsGone(const DataLoss& loss) {
+  return loss.reason == "partition gone" || loss.reason == "the partition is gone";
+}
+
+bool HasNews(const std::map<TopicPartition, PartitionProgress>& positions,
+             const std::vector<AvailableRange>& available) {
+  return std::any_of(available.begin(), available.end(), [&](const AvailableRange& range) {
+    const auto position = positions.find(range.partition);
+    return position != positions.end() && position->second.next_offset != range.end;
+  });
 }
 
 bool HasMore(const std::vector<AvailableRange>& available) {
@@ -156,6 +175,11 @@ absl::Status QueryExecution::OpenCheckpoint() {
   }
   new_query_ = !*loaded;
   if (*loaded) progress_ = checkpoint->progress();
+  // Positions moved past losses are back: those are found, and counted, again.
+  check_identity_ = true;
+  lost_offsets_ = 0;
+  log_ends_.clear();
+  other_logs_.clear();
   replay_pending_ = checkpoint->pending().has_value();
   if (progress_.query_id.empty()) progress_.query_id = RandomUuid();
   checkpoint_ = std::move(checkpoint);
@@ -204,16 +228,28 @@ absl::Status QueryExecution::OpenSource() {
     if (!starting.ok()) return starting.status();
     for (const auto& [partition, offset] : *starting)
       progress_.partitions[partition].next_offset = offset;
+    check_identity_ = false;
   } else {
-    std::map<TopicPartition, LastRecord> last_records;
-    for (const auto& [partition, state] : progress_.partitions)
-      last_records[partition] = state.last;
-    absl::StatusOr<std::vector<DataLoss>> losses = source_->CheckIdentity(last_records);
-    if (!losses.ok()) return losses.status();
-    if (absl::Status status = JudgeLosses(*losses, "", nullptr); !status.ok()) return status;
+    const absl::StatusOr<bool> same = CheckIdentity();
+    if (!same.ok()) return same.status();
   }
+  looked_at_ = options_.clock->Monotonic();
   source_open_ = true;
   return absl::OkStatus();
+}
+
+// Whether the partitions are those that were read before. Positions in others are moved to what
+// there is now.
+absl::StatusOr<bool> QueryExecution::CheckIdentity() {
+  std::map<TopicPartition, LastRecord> last_records;
+  for (const auto& [partition, state] : progress_.partitions) last_records[partition] = state.last;
+  absl::StatusOr<std::vector<DataLoss>> losses = source_->CheckIdentity(last_records);
+  if (!losses.ok()) return JudgeMissing(losses.status());
+  check_identity_ = false;
+  identity_checked_at_ = options_.clock->Monotonic();
+  for (const DataLoss& loss : *losses) other_logs_.insert(loss.partition);
+  if (absl::Status status = JudgeLosses(*losses, ""); !status.ok()) return status;
+  return losses->empty();
 }
 
 // A topic that has gone since the query began took what was not read yet with it.
@@ -468,9 +504,7 @@ int64_t QueryExecution::RowLimit() const {
 absl::StatusOr<bool> QueryExecution::Plan(Batch* batch) {
   batch->started = options_.clock->Monotonic();
   batch->report.timestamp = options_.clock->Now();
-  absl::StatusOr<std::vector<AvailableRange>> latest = source_->Available();
-  if (!latest.ok()) return JudgeMissing(latest.status());
-  batch->latest = *std::move(latest);
+  if (absl::Status status = LookForNews(batch); !status.ok()) return status;
   const std::vector<AvailableRange> available = BoundByTrigger(batch->latest);
   const absl::Duration polled = options_.clock->Monotonic();
   batch->report.durations.latest_offset = polled - batch->started;
@@ -480,9 +514,10 @@ absl::StatusOr<bool> QueryExecution::Plan(Batch* batch) {
     replay_pending_ = false;
     return true;
   }
-  if (absl::Status status = JudgeLosses(FindLosses(progress_.partitions, batch->latest), "", batch);
+  if (absl::Status status = JudgeLosses(FindLosses(progress_.partitions, batch->latest), "");
       !status.ok())
     return status;
+  log_ends_ = EndOffsets(batch->latest);
 
   BatchPlan& plan = batch->plan;
   plan.batch_id = progress_.batch_id + 1;
@@ -521,8 +556,33 @@ absl::StatusOr<bool> QueryExecution::Plan(Batch* batch) {
   absl::StatusOr<std::string> saved = source_->SaveRecords(plan.ranges);
   if (!saved.ok()) return saved.status();
   batch->saved_records = *std::move(saved);
+  batch->lost_offsets = std::exchange(lost_offsets_, 0);
   batch->report.durations.query_planning = options_.clock->Monotonic() - polled;
   return true;
+}
+
+// What there is to read. A topic that was made again looks like the old one as soon as it has as
+// many records: where it may have been, without our seeing it missing or too short, the last
+// records are compared before anything of it is read.
+absl::Status QueryExecution::LookForNews(Batch* batch) {
+  const absl::Duration pause = batch->started - looked_at_;
+  check_identity_ |=
+      pause >= kLongPause ||
+      (pause >= kShortPause && batch->started - identity_checked_at_ >= kCheckAgainAfter);
+  absl::StatusOr<std::vector<AvailableRange>> latest = source_->Available();
+  if (!latest.ok()) {
+    check_identity_ = true;
+    return JudgeMissing(latest.status());
+  }
+  looked_at_ = batch->started;
+  if (check_identity_ && (replay_pending_ || HasNews(progress_.partitions, *latest))) {
+    const absl::StatusOr<bool> same = CheckIdentity();
+    if (!same.ok()) return same.status();
+    if (!*same) latest = source_->Available();
+    if (!latest.ok()) return JudgeMissing(latest.status());
+  }
+  batch->latest = *std::move(latest);
+  return absl::OkStatus();
 }
 
 absl::Status QueryExecution::PlanAgain(Batch* batch) {
@@ -545,7 +605,20 @@ absl::Status QueryExecution::PlanAgain(Batch* batch) {
   std::map<TopicPartition, AvailableRange> available;
   for (const AvailableRange& range : batch->latest) available[range.partition] = range;
   std::vector<DataLoss> losses;
+  std::vector<DataLoss> other_logs;
   for (PlannedRange range : plan.ranges) {
+    // Planned of a log that another one has replaced: that one is read from its beginning, where
+    // the position is now, by the next batch.
+    const auto position = progress_.partitions.find(range.partition);
+    const int64_t skipped =
+        position == progress_.partitions.end() ? 0 : range.start - position->second.next_offset;
+    if (skipped > 0 && !other_logs_.contains(range.partition)) {
+      lost_offsets_ += skipped;  // judged when the batch was planned behind it
+    } else if (skipped > 0) {
+      other_logs.push_back({range.partition, range.start, range.end, "topic re-created"});
+      batch->kept_positions.insert(range.partition);
+      continue;
+    }
     const auto found = available.find(range.partition);
     if (found == available.end()) {
       losses.push_back({range.partition, range.start, range.end, "the partition is gone"});
@@ -565,25 +638,44 @@ absl::Status QueryExecution::PlanAgain(Batch* batch) {
     batch->log_ends[range.partition] = now.end;
     if (range.start < range.end) batch->to_read.push_back(std::move(range));
   }
-  return JudgeLosses(losses, fmt::format("; batch {} was under way, {}", plan.batch_id, holds),
-                     batch);
+  const std::string advice = fmt::format("; batch {} was under way, {}", plan.batch_id, holds);
+  for (const DataLoss& loss : other_logs) {
+    if (absl::Status status = JudgeLoss(loss, advice); !status.ok()) return status;
+  }
+  if (absl::Status status = JudgeLosses(losses, advice); !status.ok()) return status;
+  batch->lost_offsets = std::exchange(lost_offsets_, 0);
+  return absl::OkStatus();
+}
+
+absl::Status QueryExecution::JudgeLoss(const DataLoss& loss, const std::string& advice) {
+  const std::string what =
+      fmt::format("{}: wanted offset {}, available from {}: {}{}", PartitionText(loss.partition),
+                  loss.wanted, loss.available, loss.reason, advice);
+  if (options_.fail_on_data_loss) {
+    return absl::OutOfRangeError(
+        fmt::format("data was lost: {}; to go on without it use --fail-on-data-loss false", what));
+  }
+  options_.logger->Log(LogLevel::kWarning, "data_loss", {{"what", what}});
+  lost_offsets_ += CountLost(loss);
+  return absl::OkStatus();
+}
+
+// Of a log that is gone as a whole, what it had when it was last looked at: nothing is known of one
+// that was replaced while the query did not run.
+int64_t QueryExecution::CountLost(const DataLoss& loss) const {
+  if (loss.available > loss.wanted) return loss.available - loss.wanted;
+  const auto end = log_ends_.find(loss.partition);
+  return end == log_ends_.end() ? 0 : std::max<int64_t>(0, end->second - loss.wanted);
 }
 
 absl::Status QueryExecution::JudgeLosses(const std::vector<DataLoss>& losses,
-                                         const std::string& advice, Batch* batch) {
+                                         const std::string& advice) {
   for (const DataLoss& loss : losses) {
-    const std::string what =
-        fmt::format("{}: wanted offset {}, available from {}: {}{}", PartitionText(loss.partition),
-                    loss.wanted, loss.available, loss.reason, advice);
-    if (options_.fail_on_data_loss) {
-      return absl::OutOfRangeError(fmt::format(
-          "data was lost: {}; to go on without it use --fail-on-data-loss false", what));
-    }
-    options_.logger->Log(LogLevel::kWarning, "data_loss", {{"what", what}});
-    if (batch != nullptr) batch->lost_offsets += std::max<int64_t>(0, loss.available - loss.wanted);
+    if (absl::Status status = JudgeLoss(loss, advice); !status.ok()) return status;
+    if (loss.available <= loss.wanted) log_ends_.erase(loss.partition);
     const auto position = progress_.partitions.find(loss.partition);
     if (position == progress_.partitions.end()) continue;
-    if (loss.reason == "the partition is gone") {
+    if (IsGone(loss)) {
       progress_.partitions.erase(position);
     } else {
       position->second.next_offset = loss.available;
@@ -607,8 +699,10 @@ absl::Status QueryExecution::FinishReading() {
   if (read->cut) {
     if (absl::Status status = Cut(read->delivered); !status.ok()) return status;
   }
-  if (absl::Status status = JudgeLosses(source_->TakeLosses(), "", &*batch_); !status.ok())
-    return status;
+  const std::vector<DataLoss> losses = source_->TakeLosses();
+  check_identity_ |= !losses.empty();
+  if (absl::Status status = JudgeLosses(losses, ""); !status.ok()) return status;
+  batch_->lost_offsets += std::exchange(lost_offsets_, 0);
   if (absl::Status status = row_path_->Finish(); !status.ok()) return status;
   if (dead_letters_ != nullptr) {
     if (absl::Status status = dead_letters_->Flush(); !status.ok()) return status;
@@ -648,6 +742,7 @@ void QueryExecution::FinishProgress(const std::map<TopicPartition, LastRecord>& 
   after.watermark_us = plan.watermark_us;
   std::vector<PlannedRange> read;
   for (const PlannedRange& range : plan.ranges) {
+    if (batch_->kept_positions.contains(range.partition)) continue;
     PartitionProgress& partition = after.partitions[range.partition];
     partition.next_offset = range.end;
     // A log that a re-run found to end earlier goes on from its end.
@@ -826,7 +921,7 @@ void QueryExecution::Report() {
   const Batch batch = *std::exchange(committing_, std::nullopt);
   for (const PlannedRange& range : batch.plan.ranges) {
     if (!to_acknowledge_.has_value()) to_acknowledge_.emplace();
-    (*to_acknowledge_)[range.partition] = range.end;
+    (*to_acknowledge_)[range.partition] = batch.after.partitions.at(range.partition).next_offset;
   }
   acknowledge_at_ = -absl::InfiniteDuration();
   Acknowledge();

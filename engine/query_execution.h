@@ -81,6 +81,8 @@ class QueryExecution {
     std::string saved_records;          ///< what the source wants kept with the plan
     std::vector<PlannedRange> to_read;  ///< the plan's ranges, less what a re-run finds to be gone
     Offsets log_ends;  ///< a re-run: where the logs end now, of the planned partitions
+    std::set<TopicPartition>
+        kept_positions;  ///< a re-run: of planned partitions whose log is another one now
     std::optional<SinkMarker>
         written;  ///< a re-run whose batch the sink has already: what it holds
     std::vector<AvailableRange> latest;  ///< what there was when it was planned
@@ -101,6 +103,7 @@ class QueryExecution {
 
   absl::Status OpenCheckpoint();
   absl::Status OpenSource();
+  absl::StatusOr<bool> CheckIdentity();
   absl::Status JudgeMissing(const absl::Status& status) const;
   absl::Status OpenSink();
   void DescribeCheckpoint();
@@ -108,10 +111,12 @@ class QueryExecution {
   absl::Status Reload();
 
   absl::StatusOr<bool> Plan(Batch* batch);
+  absl::Status LookForNews(Batch* batch);
   absl::Status PlanAgain(Batch* batch);
   std::vector<AvailableRange> BoundByTrigger(std::vector<AvailableRange> available);
-  absl::Status JudgeLosses(const std::vector<DataLoss>& losses, const std::string& advice,
-                           Batch* batch);
+  absl::Status JudgeLoss(const DataLoss& loss, const std::string& advice);
+  absl::Status JudgeLosses(const std::vector<DataLoss>& losses, const std::string& advice);
+  int64_t CountLost(const DataLoss& loss) const;
   int64_t RowLimit() const;
   absl::StatusOr<bool> BeginBatch();
   void KeepMarker();
@@ -151,6 +156,12 @@ class QueryExecution {
 
   QueryProgress progress_;  ///< after the last batch read: where the next plan begins. Positions
                             ///< moved past losses
+  bool check_identity_ = true;  ///< before anything new is read
+  absl::Duration looked_at_;    ///< when what there is to read was last seen
+  Offsets log_ends_;            ///< then
+  absl::Duration identity_checked_at_ = -absl::InfiniteDuration();
+  std::set<TopicPartition> other_logs_;  ///< those that are no longer what the checkpoint knows
+  int64_t lost_offsets_ = 0;             ///< found, and not in a batch's report yet
   absl::Duration start_time_;
   absl::Duration marker_kept_at_;
   std::optional<Offsets> final_offsets_;  ///< where available-now and once end

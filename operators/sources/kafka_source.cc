@@ -184,10 +184,18 @@ bool KafkaSource::NothingChanged() const {
 }
 
 // After a change of leader a log may seem shorter for a moment; if it stays so, it is another log.
-void KafkaSource::NoteShortLogs() {
+// OK: none is what it was again since.
+absl::Status KafkaSource::NoteShortLogs() {
   const Clock::time_point now = Clock::now();
+  absl::Status status;
   for (auto& [where, known] : partitions_) {
     if (known.end >= known.planned) {
+      if (known.short_since.has_value()) {
+        status = absl::UnavailableError(
+            fmt::format("topic {} partition {} at {} ended before offset {} for a moment: looking "
+                        "whether it is still the same",
+                        where.topic, where.partition, options_.brokers, known.planned));
+      }
       known.short_since.reset();
     } else if (!known.short_since.has_value()) {
       known.short_since = now;
@@ -196,6 +204,7 @@ void KafkaSource::NoteShortLogs() {
       known.short_since.reset();
     }
   }
+  return status;
 }
 
 absl::StatusOr<std::vector<AvailableRange>> KafkaSource::Available() {
@@ -208,7 +217,7 @@ absl::StatusOr<std::vector<AvailableRange>> KafkaSource::Available() {
   const bool beginnings_too = new_partitions || now - beginnings_asked_ >= kPartitionsInterval;
   if (beginnings_too || !NothingChanged()) {
     if (absl::Status status = RefreshOffsets(beginnings_too); !status.ok()) return status;
-    NoteShortLogs();
+    if (absl::Status status = NoteShortLogs(); !status.ok()) return status;
   }
   return KnownRanges();
 }
@@ -224,6 +233,8 @@ absl::StatusOr<std::vector<DataLoss>> KafkaSource::CheckIdentity(
     const auto known = partitions_.find(where);
     if (known == partitions_.end()) {
       losses.push_back({where, last.offset + 1, 0, kPartitionGone});
+    } else if (known->second.short_since.has_value()) {
+      continue;  // until it is believed, or is what it was again
     } else if (last.offset >= known->second.end) {
       losses.push_back({where, last.offset + 1, known->second.begin, kRecreated});
     } else if (last.offset >= known->second.begin) {
@@ -237,6 +248,11 @@ absl::StatusOr<std::vector<DataLoss>> KafkaSource::CheckIdentity(
       losses.push_back({where, record.offset + 1, partitions_[where].begin, kRecreated});
     }
   }
+  for (const DataLoss& loss : losses) {
+    // What was planned of the old one says nothing of the new one.
+    if (const auto known = partitions_.find(loss.partition); known != partitions_.end())
+      known->second.planned = -1;
+  }
   return losses;
 }
 
@@ -245,10 +261,12 @@ absl::Status KafkaSource::AwaitOffsets(const std::map<TopicPartition, LastRecord
   const Clock::time_point deadline = Clock::now() + kOpenPatience;
   while (true) {
     if (absl::Status status = RefreshOffsets(true); !status.ok()) return status;
+    NoteShortLogs().IgnoreError();  // their records are compared now
     const bool all_there =
         std::all_of(last_records.begin(), last_records.end(), [this](const auto& entry) {
           const auto known = partitions_.find(entry.first);
-          return known == partitions_.end() || entry.second.offset < known->second.end;
+          return known == partitions_.end() || known->second.short_since.has_value() ||
+                 entry.second.offset < known->second.end;
         });
     if (all_there || Clock::now() >= deadline) return absl::OkStatus();
     std::this_thread::sleep_for(kRetryInterval);
@@ -280,6 +298,7 @@ absl::StatusOr<std::map<TopicPartition, LastRecord>> KafkaSource::ReadAgain(
 
 absl::Status KafkaSource::StartRead(const std::vector<PlannedRange>& ranges) {
   if (absl::Status status = CheckCancelled(); !status.ok()) return status;
+  losses_.clear();  // of a read that failed: they are found again
   std::vector<PlannedRange> readable;
   for (const PlannedRange& range : ranges) {
     const auto known = partitions_.find(range.partition);
@@ -345,6 +364,7 @@ absl::Status KafkaSource::JudgeOutOfRange() {
 absl::Status KafkaSource::SilenceStatus(KafkaReader& reader) {
   const std::vector<KafkaReader::Unfinished> ranges = reader.unfinished();
   reader.ResetSilence();
+  if (absl::Status refusal = reader.refusal(); !refusal.ok()) return refusal;
   const std::string reason = reader.last_error();
   return absl::UnavailableError(
       fmt::format("nothing came for {} seconds from Kafka at {}, topic {} partition {}, offsets {} "

@@ -44,7 +44,8 @@ struct KafkaSourceOptions {
 /// NotFound after 3 seconds of their saying so (after 2 in Open): a broker that starts knows no
 /// topic for a moment. With `missing_topics_are_empty` it then has no partitions, until it is back,
 /// and only StartingOffsets says NotFound. Likewise an end before what was read is believed after 5
-/// seconds; until then nothing is new. Read waits when brokers are away, and says Unavailable for
+/// seconds; until then nothing is new; Unavailable says once that it is past it again, so that who
+/// reads on calls CheckIdentity first. Read waits when brokers are away, and says Unavailable for
 /// each 10 seconds in which nothing came; reading goes on at the next call. Offsets that left the
 /// log, partitions that are gone and logs that end before the range are losses. The destructor
 /// takes less than 2 seconds, brokers or not.
@@ -87,7 +88,7 @@ class KafkaSource : public Source {
   absl::Status RefreshOffsets(bool beginnings_too);
   absl::Status AwaitOffsets(const std::map<TopicPartition, LastRecord>& last_records);
   bool NothingChanged() const;
-  void NoteShortLogs();
+  absl::Status NoteShortLogs();
   std::vector<AvailableRange> KnownRanges() const;
   absl::Status JudgeOutOfRange();
   absl::Status JudgeSilence();

@@ -199,6 +199,7 @@ bool PollingSource::MayPoll() const {
 
 absl::StatusOr<std::vector<AvailableRange>> PollingSource::Available() {
   if (cancelled_) return absl::CancelledError("polling was stopped");
+  identity_checked_ = true;  // at a start only: from here on the cursor is ahead of the commits
   if (!std::exchange(skip_poll_, false) && MayPoll()) {
     if (absl::Status status = Poll(); !status.ok()) return status;
   }

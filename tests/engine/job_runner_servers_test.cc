@@ -24,6 +24,7 @@ using testing::KafkaRecord;
 using testing::KafkaServer;
 using testing::Lines;
 using testing::MariaDbServer;
+using ::testing::Not;
 using testing::ProcessResult;
 using testing::ReadText;
 using testing::WaitUntil;
@@ -122,6 +123,45 @@ TEST_F(JobRunnerServersTest, ATopicMadeAnew) {
   EXPECT_EQ(anew.exit_code, 3) << anew.stderr_text;
   EXPECT_THAT(Error(anew), AllOf(HasSubstr("partition 0"), HasSubstr("--fail-on-data-loss false")));
   EXPECT_EQ(folder_.Run(kJob, Flags({"--fail-on-data-loss", "false"})).exit_code, 0);
+}
+
+// With as many records as were read of the first, and more, when the job looks again.
+TEST_F(JobRunnerServersTest, ATopicMadeAnewWhileTheJobSleepsOrWatches) {
+  for (const char* trigger : {"6 seconds", "asap"}) {
+    topic_ = std::string("MadeAnew_") + trigger[0];
+    Create();
+    Produce({Registration(1), Registration(2), Registration(4)});
+    const std::vector<std::string> flags = {
+        "--brokers", kafka_->brokers(), "--topic",      topic_, "--starting-offsets", "earliest",
+        "--trigger", trigger,           "--checkpoint", topic_, "--num-rows",         "100"};
+    auto job = folder_.Launch(kJob, flags);
+    ASSERT_TRUE(WaitUntil([&] { return Contains(job->Stdout(), "Batch: 0"); })) << job->Stderr();
+    ASSERT_TRUE(kafka_->DeleteTopic(topic_).ok());
+    Create();
+    Produce({Registration(0), Registration(3), Registration(6), Registration(9), Registration(12)});
+    const absl::StatusOr<int> code = job->Wait(absl::Seconds(30));
+    ASSERT_TRUE(code.ok()) << code.status() << job->Stderr();
+    EXPECT_EQ(*code, 3) << job->Stderr();
+    EXPECT_THAT(job->Stderr(), AllOf(HasSubstr("topic " + topic_ + " partition 0: wanted offset 3"),
+                                     HasSubstr("--fail-on-data-loss false")));
+    EXPECT_THAT(job->Stdout(), Not(HasSubstr("|       0|"))) << "nothing of the new one was read";
+  }
+}
+
+TEST_F(JobRunnerServersTest, ATopicMadeAnewIsReadFromItsBeginningByARunningJob) {
+  Create();
+  Produce({Registration(1), Registration(2), Registration(4)});
+  auto job = folder_.Launch(
+      kJob, {"--brokers", kafka_->brokers(), "--topic", topic_, "--starting-offsets", "earliest",
+             "--trigger", "5 seconds", "--fail-on-data-loss", "false", "--progress", "progress"});
+  ASSERT_TRUE(WaitUntil([&] { return Contains(job->Stdout(), "Batch: 0"); })) << job->Stderr();
+  ASSERT_TRUE(kafka_->DeleteTopic(topic_).ok());
+  Create();
+  Produce({Registration(0), Registration(3), Registration(6), Registration(9), Registration(12)});
+  EXPECT_TRUE(WaitUntil([&] { return Contains(job->Stdout(), "|       0|            5|"); }))
+      << job->Stdout() << job->Stderr();
+  EXPECT_EQ(job->Terminate(absl::Seconds(10)), 0) << job->Stderr();
+  EXPECT_THAT(job->Stderr(), HasSubstr("event=data_loss"));
 }
 
 TEST_F(JobRunnerServersTest, OffsetsAgedOut) {
@@ -243,7 +283,7 @@ TEST_F(JobRunnerServersTest, ADatabaseThatIsNotThereYet) {
   again.insert(again.end(), {"--checkpoint", "other"});
   const ProcessResult wrong = folder_.Run(kJob, again, {{"TIDEMARK_MYSQL_PASSWORD", "wrong"}});
   EXPECT_EQ(wrong.exit_code, 2) << wrong.stderr_text;
-  EXPECT_THAT(wrong.stderr_text, ::testing::Not(HasSubstr(server.password())));
+  EXPECT_THAT(wrong.stderr_text, Not(HasSubstr(server.password())));
   // A table that does not fit.
   ASSERT_TRUE(server.Exec("CREATE TABLE unfit (store_id INT)").ok());
   std::vector<std::string> unfit = again;

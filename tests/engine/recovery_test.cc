@@ -444,6 +444,225 @@ TEST(DataLoss, ARangeThatLeftTheLogBeforeItsReRun) {
   }
 }
 
+// A batch under way of a topic that another one has replaced: its range means nothing there.
+TEST(DataLoss, ATopicMadeAgainBeforeAReRunIsReadFromItsBeginning) {
+  for (const int64_t records : {130, 250}) {
+    for (const bool in_sink : {true, false}) {
+      SCOPED_TRACE(records);
+      int commits_left = 1;
+      TestKit kit(Totals(OutputMode::kUpdate), {}, [&](QueryOptions& options) {
+        options.fail_on_data_loss = false;
+        options.max_offsets_per_trigger = 100;
+        options.output.make =
+            [&, make = options.output.make](
+                const SinkRequest& request) -> absl::StatusOr<std::unique_ptr<Sink>> {
+          return std::make_unique<FailingSink>(*make(request), &commits_left, in_sink);
+        };
+      });
+      AddOrders(kit, 0, 200);
+      ASSERT_TRUE(kit.RunBatch().ok());
+      ASSERT_FALSE(kit.RunBatch().ok());
+      kit.Stop();
+      kit.topic().Recreate();
+      AddOrders(kit, 5000, records);
+      const absl::StatusOr<bool> ran = kit.RunBatch();
+      ASSERT_TRUE(ran.ok() && *ran) << ran.status();
+      EXPECT_EQ(kit.LastProgress().batch_id, 1);
+      EXPECT_EQ(kit.LastProgress().num_input_rows, 0);
+      EXPECT_EQ(kit.LastProgress().source.lost_offsets, 100);
+      kit.Stop();
+      int64_t read = 0;
+      int64_t lost = 0;
+      while (*kit.RunBatch()) {
+        read += kit.LastProgress().num_input_rows;
+        lost += kit.LastProgress().source.lost_offsets;
+      }
+      EXPECT_EQ(read, records);
+      EXPECT_EQ(lost, 0);
+    }
+  }
+}
+
+TEST(DataLoss, BeforeABatchThatRunsAgainIsCountedOnceAllTheSame) {
+  int commits_left = 1;
+  TestKit kit(Totals(OutputMode::kUpdate), {}, [&](QueryOptions& options) {
+    options.fail_on_data_loss = false;
+    options.output.make = [&, make = options.output.make](
+                              const SinkRequest& request) -> absl::StatusOr<std::unique_ptr<Sink>> {
+      return std::make_unique<FailingSink>(*make(request), &commits_left, false);
+    };
+  });
+  AddOrders(kit, 0, 100);
+  ASSERT_TRUE(*kit.RunBatch());
+  AddOrders(kit, 100, 100);
+  kit.topic().DropBefore(0, 150);
+  ASSERT_FALSE(kit.RunBatch().ok());
+  kit.Stop();
+  ASSERT_TRUE(*kit.RunBatch());
+  EXPECT_EQ(kit.LastProgress().num_input_rows, 50);
+  EXPECT_EQ(kit.LastProgress().source.lost_offsets, 50);
+}
+
+// What was planned of the new one already, before its first commit, is run again as it was.
+TEST(DataLoss, AReRunOfTheFirstBatchOfATopicMadeAgain) {
+  int commits_left = 1;
+  TestKit kit(Totals(OutputMode::kUpdate), {}, [&](QueryOptions& options) {
+    options.fail_on_data_loss = false;
+    options.max_offsets_per_trigger = 100;
+    options.output.make = [&, make = options.output.make](
+                              const SinkRequest& request) -> absl::StatusOr<std::unique_ptr<Sink>> {
+      return std::make_unique<FailingSink>(*make(request), &commits_left, false);
+    };
+  });
+  AddOrders(kit, 0, 100);
+  ASSERT_TRUE(kit.RunBatch().ok());
+  kit.Stop();
+  kit.topic().Recreate();
+  AddOrders(kit, 5000, 250);
+  ASSERT_FALSE(kit.RunBatch().ok());
+  kit.Stop();
+  int64_t read = 0;
+  while (*kit.RunBatch()) read += kit.LastProgress().num_input_rows;
+  EXPECT_EQ(read, 250);
+}
+
+// The sleep between two looks is long enough for the topic to be made again and filled past the
+// offset; or the source was away for a moment.
+TEST(DataLoss, ATopicMadeAgainWhileTheQueryRunsIsSeen) {
+  for (const bool fail : {true, false}) {
+    TestKit kit(Totals(OutputMode::kUpdate), {},
+                [=](QueryOptions& options) { options.fail_on_data_loss = fail; });
+    AddOrders(kit, 0, 100);
+    ASSERT_TRUE(kit.RunAll().ok());
+    kit.topic().Recreate();
+    AddOrders(kit, 5000, 150);
+    kit.clock().Advance(absl::Seconds(10));
+    const absl::StatusOr<bool> ran = kit.RunBatch();
+    if (fail) {
+      EXPECT_EQ(ExitCode(ran.status(), true), 3) << ran.status();
+      EXPECT_THAT(std::string(ran.status().message()),
+                  HasSubstr("topic orders partition 0: wanted offset 100, available from 0"));
+      continue;
+    }
+    ASSERT_TRUE(ran.ok() && *ran) << ran.status();
+    EXPECT_EQ(kit.LastProgress().num_input_rows, 150);
+    EXPECT_EQ(kit.LastProgress().source.lost_offsets, 0) << "all of the old one had been read";
+  }
+}
+
+class CheckedSource : public Source {
+ public:
+  CheckedSource(std::unique_ptr<Source> source, int* checks)
+      : source_(std::move(source)), checks_(checks) {}
+  std::string description() const override { return source_->description(); }
+  absl::Status Open() override { return source_->Open(); }
+  absl::StatusOr<Offsets> StartingOffsets() override { return source_->StartingOffsets(); }
+  absl::StatusOr<std::vector<DataLoss>> CheckIdentity(
+      const std::map<TopicPartition, LastRecord>& last) override {
+    ++*checks_;
+    return source_->CheckIdentity(last);
+  }
+  absl::StatusOr<std::vector<AvailableRange>> Available() override {
+    if (*checks_ < 0) return absl::UnavailableError("the topic is missing for the moment");
+    return source_->Available();
+  }
+  absl::Status StartRead(const std::vector<PlannedRange>& ranges) override {
+    return source_->StartRead(ranges);
+  }
+  absl::StatusOr<std::optional<RawRecords>> Read(absl::Duration timeout) override {
+    return source_->Read(timeout);
+  }
+  void StopRead() override { source_->StopRead(); }
+  std::vector<DataLoss> TakeLosses() override { return source_->TakeLosses(); }
+  void Cancel() override { source_->Cancel(); }
+
+ private:
+  std::unique_ptr<Source> source_;
+  int* checks_;
+};
+
+// A check costs a look at each partition: not at each batch of a busy query.
+TEST(DataLoss, TopicsAreCheckedAfterPausesAndErrorsOnly) {
+  int checks = 0;
+  TestKit kit(Totals(OutputMode::kUpdate), {}, [&](QueryOptions& options) {
+    options.input.make =
+        [&, make = options.input.make](
+            const SourceRequest& request) -> absl::StatusOr<std::unique_ptr<Source>> {
+      return std::make_unique<CheckedSource>(*make(request), &checks);
+    };
+  });
+  int64_t orders = 0;
+  const auto run = [&](int batches, absl::Duration pause) {
+    checks = 0;
+    for (int i = 0; i < batches; ++i) {
+      kit.clock().Advance(pause);
+      AddOrders(kit, orders++, 1);
+      ASSERT_TRUE(*kit.RunBatch());
+    }
+  };
+  run(100, absl::Milliseconds(150));
+  EXPECT_EQ(checks, 0);
+  run(100, absl::Seconds(1));
+  EXPECT_EQ(checks, 20);
+  run(10, absl::Seconds(10));
+  EXPECT_EQ(checks, 10);
+  checks = 0;
+  kit.clock().Advance(absl::Hours(1));
+  EXPECT_FALSE(*kit.RunBatch());
+  EXPECT_EQ(checks, 0) << "nothing new";
+  run(1, absl::Milliseconds(1));
+  EXPECT_EQ(checks, 1) << "the first after the pause";
+  checks = -1;
+  EXPECT_TRUE(absl::IsUnavailable(kit.RunBatch().status()));
+  run(5, absl::Milliseconds(1));
+  EXPECT_EQ(checks, 1) << "after an error";
+}
+
+// As many records, then one more: also when there was nothing new in between.
+TEST(DataLoss, ATopicMadeAgainWithAsManyRecordsIsSeenWithTheNextOne) {
+  TestKit kit(Totals(OutputMode::kUpdate));
+  AddOrders(kit, 0, 100);
+  ASSERT_TRUE(kit.RunAll().ok());
+  kit.topic().Recreate();
+  AddOrders(kit, 5000, 100);
+  kit.clock().Advance(absl::Seconds(10));
+  EXPECT_FALSE(*kit.RunBatch());
+  AddOrders(kit, 5100, 1);
+  const absl::StatusOr<bool> ran = kit.RunBatch();
+  EXPECT_EQ(ExitCode(ran.status(), true), 3) << ran.status();
+}
+
+TEST(DataLoss, IsCountedByWhatWasThereWhenItWasLastSeen) {
+  TestKit kit(Totals(OutputMode::kUpdate), {}, [](QueryOptions& options) {
+    options.fail_on_data_loss = false;
+    options.max_offsets_per_trigger = 100;
+  });
+  AddOrders(kit, 0, 300);
+  ASSERT_TRUE(*kit.RunBatch());
+  kit.topic().Recreate();
+  AddOrders(kit, 5000, 20);
+  ASSERT_TRUE(*kit.RunBatch());
+  EXPECT_EQ(kit.LastProgress().source.lost_offsets, 200);
+  EXPECT_EQ(kit.LastProgress().num_input_rows, 20);
+  AddOrders(kit, 5020, 20);
+  ASSERT_TRUE(*kit.RunBatch());
+  EXPECT_EQ(kit.LastProgress().source.lost_offsets, 0);
+}
+
+TEST(DataLoss, FoundWhileThereIsNothingToReadIsInTheNextReport) {
+  TestKit kit(Totals(OutputMode::kAppend), {},
+              [](QueryOptions& options) { options.fail_on_data_loss = false; });
+  AddOrders(kit, 0, 100);
+  ASSERT_TRUE(kit.RunAll().ok());
+  AddOrders(kit, 100, 50);
+  kit.topic().DropBefore(0, 150);
+  EXPECT_FALSE(*kit.RunBatch());
+  AddOrders(kit, 150, 10);
+  ASSERT_TRUE(*kit.RunBatch());
+  EXPECT_EQ(kit.LastProgress().num_input_rows, 10);
+  EXPECT_EQ(kit.LastProgress().source.lost_offsets, 50);
+}
+
 class SnapshotCounter : public FailingStore {
  public:
   SnapshotCounter(std::unique_ptr<CheckpointStore> store, std::vector<int64_t>* snapshots)

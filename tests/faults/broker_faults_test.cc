@@ -251,6 +251,25 @@ TEST_F(BrokerFaultsTest, ATopicDeletedAndMadeAgain) {
   ReportFault(outcome);
 }
 
+// The same between two ticks of a job, and under the eyes of one.
+TEST_F(BrokerFaultsTest, ATopicMadeAgainUnderARunningJob) {
+  FaultOutcome outcome{.fault = "broker: topic re-created under a running job"};
+  for (int64_t round = 0; round < FaultScale(2, 6); ++round) {
+    Topic(4'000);
+    const std::unique_ptr<Process> job =
+        Launch({"--trigger", round % 2 == 0 ? "7 seconds" : "asap"});
+    ASSERT_TRUE(WaitFor(absl::Seconds(30), [&] { return RowsSoFar() == 4'000; })) << job->Stderr();
+    ASSERT_TRUE(kafka().DeleteTopic(topic_).ok());
+    ASSERT_TRUE(kafka().CreateTopic(topic_, 1).ok());
+    Produce(0, 10'000, 16'000);
+    const absl::StatusOr<int> exit_code = job->Wait(absl::Seconds(30));
+    ASSERT_TRUE(exit_code.ok()) << exit_code.status();
+    EXPECT_EQ(*exit_code, 3) << job->Stderr();
+    GoesOnOnlyWhenTold("re-created", 10'000, 16'000, &outcome);
+  }
+  ReportFault(outcome);
+}
+
 TEST_F(BrokerFaultsTest, PartitionsAddedWhileRunning) {
   FaultOutcome outcome{.fault = "broker: partitions added"};
   Topic(4'000);
