@@ -90,8 +90,9 @@ struct KafkaReader::Partition {
 
   bool reading = false;
   bool out_of_range = false;
-  int64_t taken = 0;  // everything below went out in chunks
-  int64_t next = 0;   // everything below is in a chunk or does not exist
+  int refused = RD_KAFKA_RESP_ERR_NO_ERROR;  // the broker's last answer: no right to read
+  int64_t taken = 0;                         // everything below went out in chunks
+  int64_t next = 0;                          // everything below is in a chunk or does not exist
   int64_t end = 0;
   int64_t chunk_index = 0;
   RawRecords chunk;                   // being filled
@@ -214,6 +215,7 @@ void KafkaReader::Disconnect() {
     partition->ahead.clear();
     partition->arrived = partition->next;
     partition->out_of_range = false;
+    partition->refused = RD_KAFKA_RESP_ERR_NO_ERROR;
     if (partition->queue != nullptr) {
       rd_kafka_queue_cb_event_enable(partition->queue, nullptr, nullptr);
       rd_kafka_queue_destroy(std::exchange(partition->queue, nullptr));
@@ -262,16 +264,25 @@ void KafkaReader::Poll(std::chrono::milliseconds timeout) {
   signal_.changed.wait_for(lock, timeout, [&] { return signal_.count != seen; });
 }
 
+// How much came: records, and what the broker says of the log; other errors are nothing.
 size_t KafkaReader::Consume(Partition& partition) {
   const auto most =
       static_cast<size_t>(std::min<int64_t>(kBatchMessages, partition.end - partition.next));
   const ssize_t count = rd_kafka_consume_batch_queue(partition.queue, 0, batch_.data(), most);
+  size_t came = 0;
   for (ssize_t i = 0; i < count; ++i) {
     rd_kafka_message_t* const message = batch_[static_cast<size_t>(i)];
     if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+      const bool answer = message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF ||
+                          message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET;
+      came += answer ? 1 : 0;
       TakeError(partition, *message);
       rd_kafka_message_destroy(message);
-    } else if (message->offset < partition.arrived) {
+      continue;
+    }
+    ++came;
+    partition.refused = RD_KAFKA_RESP_ERR_NO_ERROR;
+    if (message->offset < partition.arrived) {
       rd_kafka_message_destroy(message);
     } else {
       partition.arrived = message->offset + 1;
@@ -284,12 +295,13 @@ size_t KafkaReader::Consume(Partition& partition) {
       }
     }
   }
-  return count > 0 ? static_cast<size_t>(count) : 0;
+  return came;
 }
 
 void KafkaReader::TakeError(Partition& partition, const rd_kafka_message_t& message) {
   switch (message.err) {
     case RD_KAFKA_RESP_ERR__PARTITION_EOF:
+      partition.refused = RD_KAFKA_RESP_ERR_NO_ERROR;
       partition.arrived = std::max(partition.arrived, message.offset);
       if (partition.reading && partition.arrived >= partition.end) FinishRange(partition);
       return;
@@ -297,6 +309,7 @@ void KafkaReader::TakeError(Partition& partition, const rd_kafka_message_t& mess
       partition.out_of_range = true;
       return;
     default:
+      if (absl::IsPermissionDenied(KafkaStatus(message.err, ""))) partition.refused = message.err;
       partition.handle->errors().Note(message.err, rd_kafka_message_errstr(&message));
   }
 }
@@ -435,6 +448,21 @@ std::optional<int64_t> KafkaReader::HighWatermark(const TopicPartition& where) c
       partition->handle->get(), where.topic.c_str(), where.partition, &low, &high);
   if (code != RD_KAFKA_RESP_ERR_NO_ERROR || high < 0) return std::nullopt;
   return high;
+}
+
+absl::Status KafkaReader::refusal() const {
+  for (const auto& partition : partitions_) {
+    if (!partition->reading || partition->refused == RD_KAFKA_RESP_ERR_NO_ERROR) continue;
+    const absl::Status status =
+        KafkaStatus(partition->refused,
+                    fmt::format("Kafka at {} does not let this job read topic {} partition {}",
+                                options_.connection.brokers, partition->where.topic,
+                                partition->where.partition));
+    return absl::PermissionDeniedError(
+        fmt::format("{}; let an administrator allow its user Read on the topic",
+                    std::string(status.message())));
+  }
+  return absl::OkStatus();
 }
 
 std::string KafkaReader::last_error() const {

@@ -80,6 +80,9 @@ class KafkaReader {
   /// How long nothing has come.
   std::chrono::steady_clock::duration silence() const { return Clock::now() - last_arrival_; }
   void ResetSilence() { last_arrival_ = Clock::now(); }
+  /// PermissionDenied, if that was the last answer for a range that is still being read. Brokers
+  /// may say so for a moment while rights are being changed.
+  absl::Status refusal() const;
   /// What the handles' threads last reported; empty if nothing, or if something came since.
   std::string last_error() const;
 

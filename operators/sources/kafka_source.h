@@ -46,9 +46,10 @@ struct KafkaSourceOptions {
 /// and only StartingOffsets says NotFound. Likewise an end before what was read is believed after 5
 /// seconds; until then nothing is new; Unavailable says once that it is past it again, so that who
 /// reads on calls CheckIdentity first. Read waits when brokers are away, and says Unavailable for
-/// each 10 seconds in which nothing came; reading goes on at the next call. Offsets that left the
-/// log, partitions that are gone and logs that end before the range are losses. The destructor
-/// takes less than 2 seconds, brokers or not.
+/// each 10 seconds in which nothing came (PermissionDenied if brokers refuse to let it read all
+/// that time); reading goes on at the next call. Offsets that left the log, partitions that are
+/// gone and logs that end before the range are losses. The destructor takes less than 2 seconds,
+/// brokers or not.
 class KafkaSource : public Source {
  public:
   /// InvalidArgument for options that are wrong; connects to nothing.
