@@ -99,9 +99,10 @@ class Source {
   /// What people should know of where reading starts, as a line of the log; empty: nothing.
   virtual std::string start_note() const { return ""; }
 
-  /// At a restart: reads each partition's last record again and returns those partitions that are
-  /// not the ones the checkpoint knows (another record at that offset, or the log ends before it).
-  /// What cannot be judged passes.
+  /// At a restart, and later before something new is read, where what there is may have been made
+  /// anew meanwhile (Available failed, or was not called for long): reads each partition's last
+  /// record again and returns those partitions that are not the ones the checkpoint knows (another
+  /// record at that offset, or the log ends before it). What cannot be judged passes.
   virtual absl::StatusOr<std::vector<DataLoss>> CheckIdentity(
       const std::map<TopicPartition, LastRecord>& last_records) = 0;
 
