@@ -248,7 +248,7 @@ TotalsRows Drawn(int64_t keys, KeyOrder order) {
 
 absl::Status Bench::MeasureBars() {
   const int64_t many = options_.many;
-  const int64_t small = options_.quick ? kMillion : 4 * kMillion;
+  const int64_t small = options_.quick ? kMillion : 12 * kMillion;
   const std::pair<const char*, TotalsRows> topics[] = {
       {"few", {.rows = small, .keys = kThousand}},
       {"medium", {.rows = options_.quick ? 2 * kMillion : 12 * kMillion}},

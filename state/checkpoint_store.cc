@@ -456,6 +456,9 @@ rocksdb::Options DatabaseOptions(const std::shared_ptr<rocksdb::Cache>& cache,
       std::make_shared<rocksdb::WriteBufferManager>(memory_bytes / 4 * 3, cache);
   options.write_buffer_size = std::clamp(memory_bytes / 2, size_t{1} << 20, size_t{64} << 20);
   options.target_file_size_base = size_t{32} << 20;
+  // Most rows are in the last level, and most that are looked up are there: filters of it would
+  // only drive everything else out of a small cache.
+  options.optimize_filters_for_hits = true;
   options.max_bytes_for_level_base = size_t{128} << 20;
   options.level_compaction_dynamic_level_bytes = true;
   options.max_open_files = 256;
