@@ -307,6 +307,41 @@ TEST_F(BrokerFaultsTest, AbortedTransactions) {
   ReportFault(outcome);
 }
 
+// What a producer sent twice is two records, each of which counts once; what the broker hands out
+// again, because it died while it was being fetched, is none.
+TEST_F(BrokerFaultsTest, Duplicates) {
+  FaultOutcome outcome{.fault = "broker: duplicates"};
+  for (int64_t round = 0; round < FaultScale(1, 6); ++round) {
+    Topic(0);
+    FaultFold fold;
+    int64_t sent = 0;
+    for (int64_t begin = 0; begin < 30'000; begin += 100) {
+      std::vector<KafkaRecord> records;
+      const auto send = [&](int64_t id) {
+        records.push_back({.value = RecordOf(id).Json()});
+        fold.Add(RecordOf(id));
+      };
+      for (int64_t id = begin; id < begin + 100; ++id) send(id);
+      for (int64_t id = begin + round; id < begin + 100; id += 3) send(id);  // the same batch cut
+      if (begin >= 1'000) send(begin - 1'000);                               // a later one
+      sent += static_cast<int64_t>(records.size());
+      ASSERT_TRUE(kafka().Produce(topic_, 0, records).ok());
+    }
+    const std::unique_ptr<Process> job =
+        Launch({"--trigger", "available-now", "--max-offsets-per-trigger", "1000"});
+    ASSERT_TRUE(WaitFor(absl::Seconds(30), [&] { return RowsSoFar() > 2'000 * (1 + round); }))
+        << job->Stderr();
+    ASSERT_TRUE(kafka().Kill().ok());
+    ASSERT_TRUE(kafka().Restart().ok());
+    const Clock::time_point back = Clock::now();
+    const absl::StatusOr<int> exit_code = job->Wait(absl::Minutes(1));
+    ASSERT_TRUE(exit_code.ok() && *exit_code == 0) << job->Stderr();
+    EXPECT_EQ(RowsSoFar(), sent);
+    Judge(fold.Rows("mysql"), back, &outcome);
+  }
+  ReportFault(outcome);
+}
+
 TEST_F(BrokerFaultsTest, CompactedGaps) {
   FaultOutcome outcome{.fault = "broker: compacted gaps"};
   Topic(0, {{"cleanup.policy", "compact"},
