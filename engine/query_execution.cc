@@ -241,14 +241,15 @@ absl::Status QueryExecution::OpenSource() {
 // Whether the partitions are those that were read before. Positions in others are moved to what
 // there is now.
 absl::StatusOr<bool> QueryExecution::CheckIdentity() {
+  check_identity_ = true;  // until nothing is wrong: whoever looks ahead forgets what was
   std::map<TopicPartition, LastRecord> last_records;
   for (const auto& [partition, state] : progress_.partitions) last_records[partition] = state.last;
   absl::StatusOr<std::vector<DataLoss>> losses = source_->CheckIdentity(last_records);
   if (!losses.ok()) return JudgeMissing(losses.status());
-  check_identity_ = false;
-  identity_checked_at_ = options_.clock->Monotonic();
   for (const DataLoss& loss : *losses) other_logs_.insert(loss.partition);
   if (absl::Status status = JudgeLosses(*losses, ""); !status.ok()) return status;
+  check_identity_ = false;
+  identity_checked_at_ = options_.clock->Monotonic();
   return losses->empty();
 }
 

@@ -22,6 +22,8 @@ constexpr std::chrono::milliseconds kEndsInterval{20};
 constexpr std::chrono::milliseconds kRetryInterval{50};
 constexpr std::chrono::milliseconds kPollInterval{50};
 
+constexpr size_t kReadAgainBytes = size_t{1} << 20;
+
 constexpr char kAgedOut[] = "offsets aged out";
 constexpr char kRecreated[] = "topic re-created";
 constexpr char kPartitionGone[] = "partition gone";
@@ -184,22 +186,24 @@ bool KafkaSource::NothingChanged() const {
 }
 
 // After a change of leader a log may seem shorter for a moment; if it stays so, it is another log.
-// OK: none is what it was again since.
+// OK: for none has that turned out just now.
 absl::Status KafkaSource::NoteShortLogs() {
   const Clock::time_point now = Clock::now();
   absl::Status status;
+  const auto look_again = [&](const TopicPartition& where, const Known& known) {
+    status = absl::UnavailableError(
+        fmt::format("topic {} partition {} at {} ended before offset {}: looking whether it is "
+                    "still the same",
+                    where.topic, where.partition, options_.brokers, known.planned));
+  };
   for (auto& [where, known] : partitions_) {
     if (known.end >= known.planned) {
-      if (known.short_since.has_value()) {
-        status = absl::UnavailableError(
-            fmt::format("topic {} partition {} at {} ended before offset {} for a moment: looking "
-                        "whether it is still the same",
-                        where.topic, where.partition, options_.brokers, known.planned));
-      }
+      if (known.short_since.has_value()) look_again(where, known);
       known.short_since.reset();
     } else if (!known.short_since.has_value()) {
       known.short_since = now;
     } else if (now - *known.short_since >= kShortLogPatience) {
+      look_again(where, known);
       known.planned = -1;
       known.short_since.reset();
     }
@@ -234,7 +238,9 @@ absl::StatusOr<std::vector<DataLoss>> KafkaSource::CheckIdentity(
     if (known == partitions_.end()) {
       losses.push_back({where, last.offset + 1, 0, kPartitionGone});
     } else if (known->second.short_since.has_value()) {
-      continue;  // until it is believed, or is what it was again
+      return absl::UnavailableError(  // until it is believed, or is what it was again
+          fmt::format("topic {} partition {} at {} ends before offset {} for the moment",
+                      where.topic, where.partition, options_.brokers, known->second.planned));
     } else if (last.offset >= known->second.end) {
       losses.push_back({where, last.offset + 1, known->second.begin, kRecreated});
     } else if (last.offset >= known->second.begin) {
@@ -278,7 +284,9 @@ absl::StatusOr<std::map<TopicPartition, LastRecord>> KafkaSource::ReadAgain(
     const std::vector<PlannedRange>& ranges) {
   std::map<TopicPartition, LastRecord> found;
   if (ranges.empty()) return found;
-  KafkaReader reader(ReaderOptions(options_), client_.get());
+  KafkaReaderOptions reader_options = ReaderOptions(options_);
+  reader_options.queue_bytes = kReadAgainBytes;  // what lies behind those records is not wanted
+  KafkaReader reader(std::move(reader_options), client_.get());
   if (absl::Status status = reader.Start(ranges); !status.ok()) return status;
   while (true) {
     while (const std::optional<RawRecords> chunk = reader.TakeChunk()) {
