@@ -235,13 +235,16 @@ absl::StatusOr<bool> PostgresPolledTable::WritersAreGone() {
   return writers_.empty();
 }
 
+// A sequence that never drew, beside rows, is not where their ids come from (a replica, a copy).
 absl::StatusOr<std::optional<int64_t>> PostgresPolledTable::HighestDrawnId() {
   const std::string& id = shape_.key[0].name;
   const auto rows = connection_->Query(fmt::format(
-      "SELECT greatest(coalesce(pg_sequence_last_value(s.seqrelid::regclass), s.seqstart - "
-      "s.seqincrement), (SELECT max({0}) FROM {1})) FROM pg_sequence AS s WHERE s.seqincrement > 0 "
-      "AND s.seqrelid = pg_get_serial_sequence({2}, {3})::regclass AND "
-      "has_sequence_privilege(s.seqrelid, 'USAGE, SELECT')",
+      "SELECT greatest(coalesce(last, seqstart - seqincrement), (SELECT max({0}) FROM {1})) "
+      "FROM (SELECT *, CASE WHEN may_ask THEN pg_sequence_last_value(seqrelid::regclass) END AS "
+      "last FROM (SELECT *, has_sequence_privilege(seqrelid, 'USAGE, SELECT') AS may_ask "
+      "FROM pg_sequence WHERE seqincrement > 0 "
+      "AND seqrelid = pg_get_serial_sequence({2}, {3})::regclass) AS a) AS b "
+      "WHERE may_ask AND (last IS NOT NULL OR NOT EXISTS (SELECT FROM {1}))",
       QuotePostgresName(id), shape_.table, QuotePostgresText(shape_.table), QuotePostgresText(id)));
   if (!rows.ok()) return Explain(rows.status());
   if (rows->empty() || !(*rows)[0][0].has_value()) return std::optional<int64_t>();
