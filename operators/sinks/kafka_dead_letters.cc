@@ -100,8 +100,6 @@ class KafkaDeadLetters : public DeadLetterWriter {
         topic_name_(options.topic) {}
 
   absl::Status MakeProducer() {
-    topic_.reset();
-    handle_.reset();
     absl::StatusOr<std::shared_ptr<KafkaHandle>> handle = KafkaHandle::Make(
         KafkaHandle::Kind::kProducer, connection_,
         {.defaults = {{"client.id", "tidemark"},
@@ -118,6 +116,7 @@ class KafkaDeadLetters : public DeadLetterWriter {
          .on_delivery = &KafkaDeadLetters::OnDelivery,
          .delivery_opaque = this});
     if (!handle.ok()) return handle.status();
+    topic_.reset();
     handle_ = *std::move(handle);
     topic_.reset(rd_kafka_topic_new(handle_->get(), topic_name_.c_str(), nullptr));
     if (topic_ != nullptr) return absl::OkStatus();
