@@ -92,7 +92,9 @@ class SecretsTest : public ::testing::Test {
                 "CREATE TABLE users_change_events (event_id bigint PRIMARY KEY, customer_id "
                 "int NOT NULL, store_id int NOT NULL, first_name text NOT NULL, last_name "
                 "text NOT NULL, email text, created_at timestamp NOT NULL);"
-                "GRANT ALL ON users_change_events TO app;"
+                "CREATE TABLE latest_cdc_timestamp (source text PRIMARY KEY, latest_timestamp "
+                "timestamp NOT NULL);"
+                "GRANT ALL ON users_change_events, latest_cdc_timestamp TO app;"
                 "INSERT INTO users_change_events SELECT i, i, 1, 'a', 'b', 'c', "
                 "timestamp '2025-01-06 08:00:00' + i * interval '1 second' FROM "
                 "generate_series(1, 100) i",
@@ -413,7 +415,7 @@ TEST_F(SecretsTest, PasswordsWhereNoneBelongAreRefusedUnseen) {
            {"sink_password: [{}]\n", "sink_password must be one value"},
            {"kafka:\n  sasl.password: [{}]\n", "kafka.sasl.password must be one value"},
            {"kafka: [{}\n", "this is not YAML"},
-           {"sink_password: '${{{}}}'\n", "neither stands here"}}) {
+           {"sink_password: '${{{}}}'\n", "none of them stands here"}}) {
     Write(kept_.Path("job.yaml"), fmt::format(fmt::runtime(text), core));
     Refused({"--config", kept_.Path("job.yaml")}, {}, 2, words);
   }
