@@ -108,6 +108,22 @@ class OrdersToAvroPipeline : public ::testing::Test {
   std::unique_ptr<MariaDbServer> database_;
 };
 
+TEST_F(OrdersToAvroPipeline, ATableWhoseIdsNobodyDrawsIsFedToo) {
+  ASSERT_TRUE(database_
+                  ->Exec("CREATE TABLE new_orders (order_id INT PRIMARY KEY, customer_id INT, "
+                         "amount DOUBLE, created_at TIMESTAMP)")
+                  .ok());
+  Insert(0);
+  Insert(150);
+  Insert(7);
+  const std::unique_ptr<Process> job = ToAvro();
+  Insert(100);
+  const ProcessResult verified = Script("verify");
+  EXPECT_EQ(verified.exit_code, 0) << verified.stdout_text << verified.stderr_text;
+  EXPECT_THAT(verified.stdout_text, HasSubstr("OK | topic | 257 Avro records"));
+  EXPECT_EQ(One("SELECT MAX(order_id) FROM new_orders"), "257");
+}
+
 TEST_F(OrdersToAvroPipeline, KilledAgainAndAgainEveryOrderArrivesOnce) {
   Insert(0);
   const unsigned seed = std::random_device{}();

@@ -44,8 +44,7 @@ class RegistrationsPipeline : public ::testing::Test {
     std::ofstream(folder_.Path("mysql.password")) << database_->password();
     env_ = {{"TIDEMARK_SERVICES_DIR", folder_.Path("")},
             {"TIDEMARK_KAFKA_PORT", fmt::format("{}", kafka_->port())},
-            {"TIDEMARK_MYSQL_PORT", fmt::format("{}", database_->port())},
-            {"TIDEMARK_MYSQL_PASSWORD_FILE", folder_.Path("mysql.password")}};
+            {"TIDEMARK_MYSQL_PORT", fmt::format("{}", database_->port())}};
     const ProcessResult tables = Shell(
         fmt::format("{}/scripts/services mysql < {}/sql/schema.sql", TIDEMARK_SOURCE_DIR, kHere));
     ASSERT_EQ(tables.exit_code, 0) << tables.stderr_text;
@@ -63,17 +62,15 @@ class RegistrationsPipeline : public ::testing::Test {
 
   std::unique_ptr<Process> Producer() {
     return folder_.Launch("users_change_events_producer",
-                          {"--config", kHere + "/users_change_events_producer.yaml", "--source",
-                           database_->url("users_change_events"), "--poll-interval", "50ms",
-                           "--trigger", "asap", "--sink-brokers", kafka_->brokers()},
+                          {"--config", kHere + "/registrations_per_store.yaml", "--profile",
+                           "producer", "--poll-interval", "50ms", "--trigger", "asap"},
                           env_);
   }
   std::unique_ptr<Process> Consumer() {
     return folder_.Launch(
         "registrations_per_store",
-        {"--config", kHere + "/registrations_per_store.yaml", "--profile", "pipeline", "--brokers",
-         kafka_->brokers(), "--trigger", "100ms", "--sink",
-         database_->url("registrations_per_store") + "?create_table=true"},
+        {"--config", kHere + "/registrations_per_store.yaml", "--profile", "pipeline", "--trigger",
+         "100ms"},
         env_);
   }
   std::vector<std::string> FeederFlags(const std::string& count) const {
