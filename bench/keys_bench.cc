@@ -5,7 +5,7 @@
 // Each run is a process of its own, runs take turns, and each answer is checked against a plain
 // fold.
 //
-//   keys_bench [--many N] [--rounds N] [--quick] [--charts]
+//   keys_bench [--many N] [--rounds N] [--only few,many,...] [--quick] [--charts]
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -42,6 +42,7 @@ struct BenchOptions {
   int rounds = 5;
   bool quick = false;
   bool charts = false;
+  std::vector<std::string> only = {};  // kinds of rows; none: all
   // Of a run.
   std::string role;
   std::string brokers;
@@ -215,6 +216,10 @@ class Bench {
   absl::Status MeasureCharts();
 
  private:
+  bool Wants(const std::string& topic) const {
+    return options_.only.empty() ||
+           std::find(options_.only.begin(), options_.only.end(), topic) != options_.only.end();
+  }
   void ReportRatio(int bar, const std::string& what, const Case& ours, const Case& theirs,
                    bool as_speed);
 
@@ -252,13 +257,16 @@ TotalsRows Drawn(int64_t keys, KeyOrder order) {
 absl::Status Bench::MeasureBars() {
   const int64_t many = options_.many;
   const int64_t small = options_.quick ? kMillion : 12 * kMillion;
+  const int64_t more = options_.quick ? kMillion : 10 * kMillion;
   const std::pair<const char*, TotalsRows> topics[] = {
       {"few", {.rows = small, .keys = kThousand}},
       {"medium", {.rows = options_.quick ? 2 * kMillion : 12 * kMillion}},
       {"many", {.rows = 2 * many, .keys = many, .rows_per_group = 2}},
       {"zipf", Drawn(many, KeyOrder::kZipf)},
-      {"uniform", Drawn(many, KeyOrder::kUniform)}};
+      {"uniform", Drawn(many, KeyOrder::kUniform)},
+      {"growing", {.rows = more + more / 2}}};
   for (const auto& [name, rows] : topics) {
+    if (!Wants(name)) continue;
     if (absl::Status status = Load(name, rows); !status.ok()) return status;
   }
   // Warms up the broker, and says how large the state is.
@@ -266,47 +274,57 @@ absl::Status Bench::MeasureBars() {
   Case medium{.topic = "medium", .memory_limit_bytes = 384 << 20};
   Case medium_forgetful = medium;
   medium_forgetful.forgetful = true;
-  Case growing = medium;
-  growing.early_rows = topics_.at("medium").rows.rows / 6;
+  Case growing{.topic = "growing", .memory_limit_bytes = 384 << 20, .early_rows = more / 2};
   Case many_keys{.topic = "many"};
-  const absl::StatusOr<Run> sizes = RunOnce(many_keys);
-  if (!sizes.ok()) return sizes.status();
-  const int64_t eighth = std::max(sizes->state_bytes / 8, kLeastLimit);
-  Case zipf{.topic = "zipf", .memory_limit_bytes = eighth, .early_rows = many, .slow = true};
-  Case uniform{.topic = "uniform", .memory_limit_bytes = eighth, .early_rows = many, .slow = true};
-  if (absl::Status status =
-          RunAll({&few, &few_forgetful, &medium, &medium_forgetful, &many_keys, &zipf, &uniform},
-                 options_.rounds);
-      !status.ok()) {
-    return status;
+  Case zipf{.topic = "zipf", .early_rows = many, .slow = true};
+  Case uniform{.topic = "uniform", .early_rows = many, .slow = true};
+  if (Wants("zipf") || Wants("uniform")) {
+    Case all_of_it{.topic = Wants("zipf") ? "zipf" : "uniform"};
+    const absl::StatusOr<Run> sizes = RunOnce(all_of_it);
+    if (!sizes.ok()) return sizes.status();
+    zipf.memory_limit_bytes = std::max(sizes->state_bytes / 8, kLeastLimit);
+    uniform.memory_limit_bytes = zipf.memory_limit_bytes;
   }
-  if (absl::Status status = RunAll({&growing}, 1); !status.ok()) return status;
-  ReportRatio(6, fmt::format("{} keys in memory to {}", many, kThousand), many_keys, few, false);
-  ReportRatio(6,
-              fmt::format("{} keys, Zipf(1.0), memory limit an eighth of the state, to {} keys",
-                          many, kThousand),
-              zipf, few, false);
-  ReportRatio(6,
-              fmt::format("{} keys, uniform, memory limit an eighth of the state, to {} keys", many,
-                          kThousand),
-              uniform, few, false);
-  ReportRatio(7, "a checkpoint each second to none, 5 rows a group", medium, medium_forgetful,
-              true);
-  ReportRatio(7, "a checkpoint each second to none, 1000 keys", few, few_forgetful, true);
+  std::vector<Case*> cases;
+  for (Case* one :
+       {&few, &few_forgetful, &medium, &medium_forgetful, &many_keys, &zipf, &uniform}) {
+    if (Wants(one->topic)) cases.push_back(one);
+  }
+  absl::Status status = RunAll(cases, options_.rounds);
+  if (status.ok() && Wants(growing.topic)) status = RunAll({&growing}, 1);
+  if (!status.ok()) return status;
+
+  const auto ratio = [this](int bar, const std::string& what, const Case& ours, const Case& theirs,
+                            bool as_speed) {
+    if (Wants(ours.topic) && Wants(theirs.topic)) ReportRatio(bar, what, ours, theirs, as_speed);
+  };
+  ratio(6, fmt::format("{} keys in memory to {}", many, kThousand), many_keys, few, false);
+  ratio(6,
+        fmt::format("{} keys, Zipf(1.0), memory limit an eighth of the state, to {} keys", many,
+                    kThousand),
+        zipf, few, false);
+  ratio(6,
+        fmt::format("{} keys, uniform, memory limit an eighth of the state, to {} keys", many,
+                    kThousand),
+        uniform, few, false);
+  ratio(7, "a checkpoint each second to none, 5 rows a group", medium, medium_forgetful, true);
+  ratio(7, "a checkpoint each second to none, 1000 keys", few, few_forgetful, true);
   for (const Case* one : {&medium, &zipf, &uniform}) {
+    if (one->runs.empty()) continue;
     ReportFigure({.bar = 12,
                   .what = fmt::format("peak resident memory to memory limit, {} rows", one->topic),
                   .ours = Median(one->All(&Run::peak_mib)),
                   .theirs = static_cast<double>(one->memory_limit_bytes) / (1 << 20),
                   .unit = "MiB"});
   }
-  ReportFigure(
-      {.bar = 12,
-       .what = fmt::format("resident memory after {} more rows of closing windows to before",
-                           topics_.at("medium").rows.rows * 5 / 6),
-       .ours = growing.runs[0].late_mib,
-       .theirs = growing.runs[0].early_mib,
-       .unit = "MiB"});
+  if (!growing.runs.empty()) {
+    ReportFigure({.bar = 12,
+                  .what = fmt::format(
+                      "resident memory after {} more rows of closing windows to before", more),
+                  .ours = growing.runs[0].late_mib,
+                  .theirs = growing.runs[0].early_mib,
+                  .unit = "MiB"});
+  }
   return absl::OkStatus();
 }
 
@@ -361,6 +379,9 @@ int Main(int argc, char** argv) {
   CLI::App app("The engine as keys grow, memory is short and checkpoints are made", "keys_bench");
   app.add_option("--many", options.many, "keys of the largest state")->capture_default_str();
   app.add_option("--rounds", options.rounds, "rounds that count")->capture_default_str();
+  app.add_option("--only", options.only, "of few, medium, many, zipf, uniform, growing")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"few", "medium", "many", "zipf", "uniform", "growing"}));
   app.add_flag("--quick", options.quick, "a million keys, fewer rows, three rounds");
   app.add_flag("--charts", options.charts,
                "points over keys, sizes, partitions and threads instead");
