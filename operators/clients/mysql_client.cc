@@ -34,9 +34,12 @@ enum ServerError : unsigned {
   kOutOfSortMemory = 1038,
   kTooManyConnections = 1040,
   kOutOfResources = 1041,
+  kBadHost = 1042,
+  kBadHandshake = 1043,
   kDatabaseAccessDenied = 1044,
   kAccessDenied = 1045,
   kUnknownDatabase = 1049,
+  kServerShutdown = 1053,
   kSyntax = 1064,
   kNoSuchThread = 1094,
   kTableFull = 1114,
@@ -136,8 +139,13 @@ absl::StatusCode CodeOf(unsigned code, std::string_view sql_state) {
     case kTooManyTransactions:
     case kTemporaryFileError:
       return absl::StatusCode::kResourceExhausted;
-    case kRecordChanged:
+    // Who is refused at the door gets no SQL state.
+    case kTooManyConnections:
+    case kBadHost:
+    case kBadHandshake:
+    case kServerShutdown:
     case kHostBlocked:
+    case kRecordChanged:
     case kErrorDuringCommit:
     case kErrorDuringRollback:
     case kTooManyUserConnections:
