@@ -58,6 +58,14 @@ class CuttingProxy {
     pass_on_ = true;
     hold_ = true;
   }
+  /// Once `times` requests with the text `after` have been passed on, the next one that contains
+  /// `text` waits until Resume: the client stands still before it.
+  void PauseBefore(std::string text, std::string after = {}, int64_t times = 0) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    pause_ = {std::move(text), std::move(after), times};
+  }
+  void Resume() { paused_ = false; }
+  bool paused() const { return paused_; }
   /// The next answer that contains `text` reaches the client with `other`, as long, in its place.
   void Forge(std::string text, std::string other) {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -71,6 +79,12 @@ class CuttingProxy {
   int forgeries() const { return forgeries_; }
 
  private:
+  struct Pause {
+    std::string text;   // empty: none is wanted
+    std::string after;  // counted first
+    int64_t times = 0;
+  };
+
   static sockaddr_in Loopback(int port) {
     sockaddr_in address = {};
     address.sin_family = AF_INET;
@@ -137,11 +151,26 @@ class CuttingProxy {
     }
     return Send(client, bytes);
   }
+  bool ComesToPause(std::string_view bytes) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (pause_.text.empty()) return false;
+    if (pause_.times > 0) {
+      pause_.times -= bytes.find(pause_.after) == std::string_view::npos ? 0 : 1;
+      return false;
+    }
+    if (bytes.find(pause_.text) == std::string_view::npos) return false;
+    pause_ = {};
+    paused_ = true;
+    return true;
+  }
   bool PassRequest(int client, int server) {
     char buffer[65536];
     const ssize_t got = ::recv(client, buffer, sizeof(buffer), 0);
     if (got <= 0) return false;
     const std::string_view bytes(buffer, static_cast<size_t>(got));
+    if (ComesToPause(bytes)) {
+      while (paused_ && !stop_) ::usleep(1'000);
+    }
     const std::lock_guard<std::mutex> lock(mutex_);
     if (cut_text_.empty() || bytes.find(cut_text_) == std::string_view::npos)
       return Send(server, bytes);
@@ -161,11 +190,13 @@ class CuttingProxy {
   int port_ = 0;
   std::atomic<bool> stop_ = false;
   std::atomic<bool> silent_ = false;
+  std::atomic<bool> paused_ = false;
   std::atomic<int> cuts_ = 0;
   std::mutex mutex_;
   std::string cut_text_;                        // guarded by mutex_
   bool pass_on_ = false;                        // guarded by mutex_
   bool hold_ = false;                           // guarded by mutex_
+  Pause pause_;                                 // guarded by mutex_
   std::pair<std::string, std::string> forged_;  // guarded by mutex_: what becomes what
   std::atomic<int> forgeries_ = 0;
   bool holding_ = false;   // of the proxy's thread, as held_
