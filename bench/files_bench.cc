@@ -1,17 +1,23 @@
 // Rows a second into Parquet and JSON files, from memory, synced and committed: orders of 8
 // columns, 1,048,576 a batch.
+//
+//   files_bench [--quick] [--benchmark_filter=...]
 #include <benchmark/benchmark.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <random>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
+#include "bench/report.h"
 #include "tidemark/operators/sinks/json_files_sink.h"
 #include "tidemark/operators/sinks/parquet_sink.h"
 
@@ -160,5 +166,45 @@ BENCHMARK(BM_JsonLines)
     ->UseRealTime()
     ->Unit(benchmark::kMillisecond);
 
+// Prints as usual, and reports the medians that have a bar.
+class Reporter : public benchmark::ConsoleReporter {
+ public:
+  void ReportRuns(const std::vector<Run>& runs) override {
+    ConsoleReporter::ReportRuns(runs);
+    for (const Run& run : runs) {
+      if (run.run_type != Run::RT_Iteration || run.error_occurred) continue;
+      speeds_[run.run_name.function_name + "/" + run.run_name.args].push_back(
+          run.counters.at("rows/s"));
+    }
+  }
+  void Finalize() override {
+    ConsoleReporter::Finalize();
+    for (const auto& [name, what] :
+         {std::pair("BM_Parquet/days:0", "from memory to Parquet files"),
+          std::pair("BM_JsonLines/days:0", "from memory to JSON files")}) {
+      std::vector<double> speeds = speeds_[name];
+      if (speeds.empty()) continue;
+      std::sort(speeds.begin(), speeds.end());
+      ReportFigure({.bar = 17, .what = what, .ours = speeds[speeds.size() / 2], .unit = "rows/s"});
+    }
+  }
+
+ private:
+  std::map<std::string, std::vector<double>> speeds_;
+};
+
 }  // namespace
 }  // namespace tidemark
+
+int main(int argc, char** argv) {
+  // scripts/bench gives every program --quick; a batch takes no less for it.
+  std::vector<char*> arguments;
+  for (int i = 0; i < argc; ++i) {
+    if (std::string_view(argv[i]) != "--quick") arguments.push_back(argv[i]);
+  }
+  argc = static_cast<int>(arguments.size());
+  benchmark::Initialize(&argc, arguments.data());
+  if (benchmark::ReportUnrecognizedArguments(argc, arguments.data())) return 1;
+  tidemark::Reporter reporter;
+  benchmark::RunSpecifiedBenchmarks(&reporter);
+}
