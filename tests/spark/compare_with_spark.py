@@ -26,10 +26,11 @@ AVRO_SCHEMA = json.dumps({
 JSON_SCHEMA = "id BIGINT, name STRING, amount BIGINT, at TIMESTAMP"
 SUMS = ["n", "total", "least", "most", "mean"]
 COLUMNS = {"windowed": ["window_start", "window_end", "name"] + SUMS, "flat": ["name"] + SUMS,
-           "rows": ["id", "name", "amount", "at"]}
+           "plain": ["id", "name", "amount", "at"], "filtered": ["id", "name", "amount", "at"]}
 NAMES = [None, "", "a", "b", "ä", "日本", "two words", "\"quoted\"\\"]
 CASES = [(mode, shape) for shape in ("windowed", "flat") for mode in ("append", "update", "complete")
-         if (mode, shape) != ("append", "flat")] + [("append", "rows")]
+         if (mode, shape) != ("append", "flat")]
+CASES += [(mode, shape) for shape in ("plain", "filtered") for mode in ("append", "update")]
 
 
 def generate(seed, count):
@@ -119,7 +120,8 @@ def spark_batches(spark, brokers, topic, fmt, mode, shape, folder):
     elif shape == "flat":
         out = rows.groupBy("name").agg(*sums)
     else:
-        out = rows.filter("amount > 0").select("id", "name", "amount", "at")
+        kept = rows if shape == "plain" else rows.filter("amount > 0")
+        out = kept.select("id", "name", "amount", "at")
     batches = {}
 
     def keep(batch, batch_id):

@@ -10,9 +10,9 @@ Query SparkTwin(Job& job) {
       Json(Schema().Int64("id").String("name").Int64("amount").Timestamp("at")));
   const SinkTarget sink = job.Sink("twin");
   const std::string shape = job.Param("shape");
-  if (shape == "rows") {
-    return decoded.Filter(Col("amount") > 0)
-        .Select("id", "name", "amount", "at")
+  if (shape == "plain" || shape == "filtered") {
+    const Stream kept = shape == "plain" ? decoded : decoded.Filter(Col("amount") > 0);
+    return kept.Select("id", "name", "amount", "at")
         .WriteTo(sink, OutputMode::kAppend, Trigger::AvailableNow());
   }
   const GroupedStream groups = shape == "windowed"
@@ -29,9 +29,10 @@ Query SparkTwin(Job& job) {
 }  // namespace tidemark::testing
 
 int main(int argc, char** argv) {
-  return tidemark::RunJob(argc, argv,
-                          {.name = "spark_twin",
-                           .pipeline = &tidemark::testing::SparkTwin,
-                           .help = "Counts and sums by name, for the comparison with Spark.",
-                           .params = {{.name = "shape", .help = "windowed, flat or rows"}}});
+  return tidemark::RunJob(
+      argc, argv,
+      {.name = "spark_twin",
+       .pipeline = &tidemark::testing::SparkTwin,
+       .help = "Counts and sums by name, for the comparison with Spark.",
+       .params = {{.name = "shape", .help = "windowed, flat, plain or filtered"}}});
 }
