@@ -68,6 +68,12 @@ PollingSource::PollingSource(std::unique_ptr<PollingTable> table, PollingOptions
                              std::string topic)
     : table_(std::move(table)), options_(std::move(options)), partition_{std::move(topic), 0} {}
 
+PollingSource::~PollingSource() {
+  if (!ahead_.valid()) return;
+  table_->Cancel();
+  ahead_.wait();
+}
+
 absl::Status PollingSource::Restore(const PollingStart& start) {
   if (IsOldCursor(start.state.head)) {
     return absl::FailedPreconditionError(fmt::format(
@@ -118,7 +124,13 @@ absl::Status PollingSource::Restore(const PollingStart& start) {
   return absl::OkStatus();
 }
 
+// What is called between two Available has the table to itself.
+void PollingSource::WaitForTable() const {
+  if (ahead_.valid()) ahead_.wait();
+}
+
 absl::Status PollingSource::Open() {
+  WaitForTable();
   if (absl::Status status = table_->Open(); !status.ok()) return status;
   if (options_.mirror.table.empty()) return absl::OkStatus();
   const absl::StatusOr<std::optional<int64_t>> mirrored = table_->OpenMirror();
@@ -200,38 +212,54 @@ bool PollingSource::MayPoll() const {
 absl::StatusOr<std::vector<AvailableRange>> PollingSource::Available() {
   if (cancelled_) return absl::CancelledError("polling was stopped");
   identity_checked_ = true;  // at a start only: from here on the cursor is ahead of the commits
-  if (!std::exchange(skip_poll_, false) && MayPoll()) {
-    if (absl::Status status = Poll(); !status.ok()) return status;
+  if (!std::exchange(skip_poll_, false) && (ahead_.valid() || MayPoll())) {
+    absl::Status status = Keep(ahead_.valid() ? ahead_.get() : Poll(NextBudget()));
+    if (!status.ok()) return status;
+    if (more_ && MayPoll()) {
+      ahead_ =
+          std::async(std::launch::async, [this, budget = NextBudget()] { return Poll(budget); });
+    }
   }
   return std::vector<AvailableRange>{{partition_, committed_.offset, polled_end(), more_}};
 }
 
-absl::Status PollingSource::Poll() {
-  const Clock::time_point started = Clock::now();
-  // So many that they will hardly outgrow max_bytes: cutting a result short costs the connection.
+// So many rows that they will hardly outgrow max_bytes: cutting a result short costs the
+// connection.
+PollingTable::Budget PollingSource::NextBudget() const {
   const size_t fitting = row_bytes_ == 0 ? SIZE_MAX : options_.max_bytes / row_bytes_;
-  const PollingTable::Budget budget{
-      std::clamp(fitting, size_t{1}, static_cast<size_t>(options_.max_rows)), options_.max_bytes};
-  auto rows = std::make_shared<PolledRows>();
-  rows->first_offset = polled_end();
-  const absl::StatusOr<bool> more = options_.mode == PollingMode::kId
-                                        ? table_->PollIds(last_id_, budget, rows.get())
-                                        : PollByTime(budget, rows.get());
-  if (!more.ok()) return more.status();
-  more_ = *more;
-  next_poll_ = Clock::now() + absl::ToChronoNanoseconds(options_.poll_interval);
+  return {std::clamp(fitting, size_t{1}, static_cast<size_t>(options_.max_rows)),
+          options_.max_bytes};
+}
+
+PollingSource::Polled PollingSource::Poll(const PollingTable::Budget& budget) {
+  const Clock::time_point started = Clock::now();
+  Polled polled{.more = false, .rows = std::make_shared<PolledRows>(), .ended = {}, .took = {}};
+  polled.more = options_.mode == PollingMode::kId
+                    ? table_->PollIds(last_id_, budget, polled.rows.get())
+                    : PollByTime(budget, polled.rows.get());
+  polled.ended = Clock::now();
+  polled.took = polled.ended - started;
+  return polled;
+}
+
+absl::Status PollingSource::Keep(Polled polled) {
+  if (!polled.more.ok()) return polled.more.status();
+  more_ = *polled.more;
+  next_poll_ = polled.ended + absl::ToChronoNanoseconds(options_.poll_interval);
   if (options_.mode != PollingMode::kId) {
-    const Clock::time_point now = Clock::now();
-    next_poll_ = std::max(next_poll_, now + kPassPause * (now - started));
+    next_poll_ = std::max(next_poll_, polled.ended + kPassPause * polled.took);
+    seen_.DropBefore(committed_.seen_from());
   }
+  const std::shared_ptr<PolledRows> rows = std::move(polled.rows);
   if (rows->size() == 0) return absl::OkStatus();
+  rows->first_offset = polled_end();
   row_bytes_ = rows->bytes.size() / rows->size() + 1;
   rows->bytes.append(kRecordPadding, '\0');
   last_id_ = rows->positions.back().value;
   if (options_.mode != PollingMode::kId) {
     seen_.Insert(rows->positions);
   }
-  polls_.push_back(std::move(rows));
+  polls_.push_back(rows);
   return absl::OkStatus();
 }
 
@@ -367,7 +395,7 @@ absl::Status PollingSource::Acknowledge(const Offsets& offsets) {
     committed_ = CursorAt(found->second);
     std::erase_if(polls_,
                   [this](const auto& rows) { return rows->end_offset() <= committed_.offset; });
-    seen_.DropBefore(committed_.seen_from());
+    if (!ahead_.valid()) seen_.DropBefore(committed_.seen_from());
   }
   return WriteMirrors(committed_);
 }
@@ -375,7 +403,10 @@ absl::Status PollingSource::Acknowledge(const Offsets& offsets) {
 absl::Status PollingSource::WriteMirrors(const PollingCursor& cursor) {
   if (!cursor.highest.has_value()) return absl::OkStatus();
   absl::Status status;
-  if (!options_.mirror.table.empty()) status = table_->WriteMirror(*cursor.highest);
+  if (!options_.mirror.table.empty()) {
+    WaitForTable();
+    status = table_->WriteMirror(*cursor.highest);
+  }
   if (!options_.mirror.file.empty()) {
     const std::string& name = options_.mirror.source_name;
     status.Update(

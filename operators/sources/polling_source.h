@@ -4,7 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <deque>
+#include <future>
 #include <map>
 #include <memory>
 #include <optional>
@@ -25,14 +25,17 @@ namespace tidemark {
 /// A polled table as one partition (the table's name, 0) whose offsets count the rows since the
 /// query began. Records are rows of the format `rows`, padded, without timestamp. Available polls;
 /// what it found stays in memory until it is acknowledged, so ranges are read again from there, and
-/// after a restart from the checkpoint (SaveRecords), never from the table. Memory is bounded: past
-/// about three polls that are not acknowledged Available polls no more.
+/// after a restart from the checkpoint (SaveRecords), never from the table. Where a poll left
+/// something, the next one goes on by itself, on a thread of its own, until Available asks for it.
+/// Memory is bounded: past about three polls that are not acknowledged Available polls no more.
 class PollingSource : public Source {
  public:
   /// DataLoss: the checkpoint's bytes are damaged, or do not belong to its offsets.
   static absl::StatusOr<std::unique_ptr<PollingSource>> Make(std::unique_ptr<PollingTable> table,
                                                              PollingOptions options,
                                                              const PollingStart& start);
+
+  ~PollingSource() override;
 
   std::string description() const override { return table_->description(); }
   absl::Status Open() override;
@@ -54,12 +57,22 @@ class PollingSource : public Source {
  private:
   using Polls = std::vector<std::shared_ptr<const PolledRows>>;
   using Clock = std::chrono::steady_clock;
+  // What one poll gave.
+  struct Polled {
+    absl::StatusOr<bool> more;
+    std::shared_ptr<PolledRows> rows;
+    Clock::time_point ended;
+    Clock::duration took;
+  };
 
   PollingSource(std::unique_ptr<PollingTable> table, PollingOptions options, std::string topic);
   absl::Status Restore(const PollingStart& start);
   absl::Status BeginAt(int64_t mirrored);
   bool MayPoll() const;
-  absl::Status Poll();
+  PollingTable::Budget NextBudget() const;
+  Polled Poll(const PollingTable::Budget& budget);
+  absl::Status Keep(Polled polled);
+  void WaitForTable() const;
   absl::StatusOr<bool> PollByTime(const PollingTable::Budget& budget, PolledRows* rows);
   int64_t polled_end() const;
   PollingCursor CursorAt(int64_t offset) const;
@@ -91,6 +104,9 @@ class PollingSource : public Source {
   int64_t next_ = 0;  // the range being read
   int64_t end_ = 0;
   int64_t chunk_index_ = 0;
+
+  // A poll ahead of Available. Until it has ended, the table, the pass and `seen_` are its own.
+  std::future<Polled> ahead_;
 };
 
 }  // namespace tidemark

@@ -4,10 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <fstream>
 #include <iterator>
 #include <map>
 #include <random>
+#include <thread>
 #include <utility>
 
 #include "operators/sources/polling_driver.h"
@@ -99,6 +101,129 @@ TEST(PollingSourceTest, ChunksAreCutFromTheRangesStart) {
     sizes.push_back((*chunk)->records.size());
   }
   EXPECT_THAT(sizes, ElementsAre(kMaxChunkRecords, 11'000 - kMaxChunkRecords));
+}
+
+// A table whose polls are counted, may be held up or fail, and are alone with it.
+class WatchedTable : public CountingTable {
+ public:
+  struct Watch {
+    std::atomic<int> polls = 0;
+    std::atomic<int> held_poll = 0;  // from this one on; 0: none
+    std::atomic<int> failing_poll = 0;
+    std::atomic<int> mirrored = 0;
+    std::atomic<bool> in_use = false;
+    std::atomic<bool> cancelled = false;
+
+    bool Held() const { return held_poll > 0 && polls >= held_poll && !cancelled; }
+    bool WaitForPolls(int count) const {
+      for (int i = 0; i < 5'000 && polls < count; ++i) absl::SleepFor(absl::Milliseconds(1));
+      return polls >= count;
+    }
+  };
+  WatchedTable(int64_t count, std::shared_ptr<Watch> watch)
+      : CountingTable(count), watch_(std::move(watch)) {}
+
+  absl::StatusOr<bool> PollIds(std::optional<int64_t> after, const Budget& budget,
+                               PolledRows* rows) override {
+    EXPECT_FALSE(watch_->in_use.exchange(true));
+    const int poll = ++watch_->polls;
+    while (watch_->Held()) absl::SleepFor(absl::Milliseconds(1));
+    absl::StatusOr<bool> more = CountingTable::PollIds(after, budget, rows);
+    if (poll == watch_->failing_poll) more = absl::UnavailableError("lost on the way");
+    if (watch_->cancelled) more = absl::CancelledError("stopped");
+    watch_->in_use = false;
+    return more;
+  }
+  absl::Status WriteMirror(int64_t) override {
+    EXPECT_FALSE(watch_->in_use);
+    ++watch_->mirrored;
+    return absl::OkStatus();
+  }
+  void Cancel() override { watch_->cancelled = true; }
+
+ private:
+  const std::shared_ptr<Watch> watch_;
+};
+
+PollingDriver Watched(int64_t count, const std::shared_ptr<WatchedTable::Watch>& watch) {
+  PollingOptions options = Options(10);
+  options.mirror.table = "offsets";
+  return PollingDriver(Schema().Int64("id"), [=](const PollingStart& start) {
+    return PollingSource::Make(std::make_unique<WatchedTable>(count, watch), options, start);
+  });
+}
+
+TEST(PollingSourceTest, WhereThereIsMoreTheNextPollGoesOnByItself) {
+  const auto watch = std::make_shared<WatchedTable::Watch>();
+  PollingDriver driver = Watched(100, watch);
+  ASSERT_TRUE(driver.Start().ok());
+  ASSERT_TRUE(*driver.Plan());
+  EXPECT_TRUE(watch->WaitForPolls(2)) << "while the first batch is under way";
+  auto rows = driver.ReadPlanned();
+  ASSERT_TRUE(rows.ok());
+  EXPECT_EQ(rows->size(), 10u) << "what was polled ahead is not there before it is asked for";
+  driver.Commit(*std::move(rows));
+  ASSERT_TRUE(driver.Acknowledge().ok());
+  ASSERT_TRUE(driver.RunUntil(100).ok());
+  std::vector<int64_t> expected;
+  for (int64_t id = 0; id < 100; ++id) expected.push_back(id);
+  EXPECT_EQ(driver.ArrivedIds(), expected);
+  EXPECT_EQ(watch->polls, 10);
+}
+
+TEST(PollingSourceTest, PollsAheadAreBounded) {
+  const auto watch = std::make_shared<WatchedTable::Watch>();
+  PollingDriver driver = Watched(1'000, watch);
+  ASSERT_TRUE(driver.Start().ok());
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(driver.source()->Available().ok());
+  EXPECT_EQ(watch->polls, 3);
+}
+
+TEST(PollingSourceTest, TheMirrorWaitsForThePollAhead) {
+  const auto watch = std::make_shared<WatchedTable::Watch>();
+  watch->held_poll = 2;
+  PollingDriver driver = Watched(100, watch);
+  ASSERT_TRUE(driver.Start().ok());
+  ASSERT_TRUE(*driver.Plan());
+  ASSERT_TRUE(watch->WaitForPolls(2));
+  auto rows = driver.ReadPlanned();
+  ASSERT_TRUE(rows.ok());
+  driver.Commit(*std::move(rows));
+  std::thread let_go([&] {
+    absl::SleepFor(absl::Milliseconds(50));
+    watch->held_poll = 0;
+  });
+  EXPECT_TRUE(driver.Acknowledge().ok());
+  EXPECT_EQ(watch->mirrored, 1);
+  let_go.join();
+}
+
+TEST(PollingSourceTest, APollAheadThatFailsIsToldWhenItIsAskedForAndDoneAgain) {
+  const auto watch = std::make_shared<WatchedTable::Watch>();
+  watch->failing_poll = 2;
+  PollingDriver driver = Watched(25, watch);
+  ASSERT_TRUE(driver.Start().ok());
+  ASSERT_TRUE(*driver.Plan());
+  ASSERT_TRUE(watch->WaitForPolls(2));
+  auto rows = driver.ReadPlanned();
+  ASSERT_TRUE(rows.ok());
+  driver.Commit(*std::move(rows));
+  ASSERT_TRUE(driver.Acknowledge().ok());
+  EXPECT_TRUE(absl::IsUnavailable(driver.source()->Available().status()));
+  ASSERT_TRUE(driver.RunUntil(25).ok());
+  EXPECT_EQ(driver.arrived().size(), 25u);
+  EXPECT_EQ(driver.ArrivedIds().back(), 24);
+}
+
+TEST(PollingSourceTest, APollAheadEndsWithTheSource) {
+  const auto watch = std::make_shared<WatchedTable::Watch>();
+  watch->held_poll = 2;
+  PollingDriver driver = Watched(100, watch);
+  ASSERT_TRUE(driver.Start().ok());
+  ASSERT_TRUE(*driver.Plan());
+  ASSERT_TRUE(watch->WaitForPolls(2));
+  driver.Crash();
+  EXPECT_FALSE(watch->in_use);
 }
 
 TEST(PollingSourceTest, PollsNoOftenerThanAskedFor) {

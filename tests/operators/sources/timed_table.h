@@ -3,6 +3,7 @@
 
 #include <charconv>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <set>
 #include <string>
@@ -14,11 +15,26 @@
 namespace tidemark {
 
 /// A table (id BIGINT, with a time) in memory that is polled by time. `rows`, by (time, id), is the
-/// test's to add to, and outlives the sources.
+/// test's to add to, also while it is polled, and outlives the sources.
 class TimedTable : public PollingTable {
  public:
-  using Content = std::set<RowPosition>;
-  explicit TimedTable(std::shared_ptr<const Content> rows) : rows_(std::move(rows)) {}
+  class Content {
+   public:
+    void insert(const RowPosition& row) {
+      const std::lock_guard lock(mutex_);
+      rows_.insert(row);
+    }
+    size_t size() const {
+      const std::lock_guard lock(mutex_);
+      return rows_.size();
+    }
+
+   private:
+    friend class TimedTable;
+    mutable std::mutex mutex_;
+    std::set<RowPosition> rows_;
+  };
+  explicit TimedTable(std::shared_ptr<const Content> rows) : content_(std::move(rows)) {}
 
   std::string description() const override { return "Timed"; }
   absl::Status Open() override { return absl::OkStatus(); }
@@ -31,20 +47,23 @@ class TimedTable : public PollingTable {
   absl::StatusOr<int64_t> ServerTime() override { return INT64_MAX; }
   absl::TimeZone time_zone() const override { return absl::UTCTimeZone(); }
   absl::StatusOr<std::optional<int64_t>> LatestTime() override {
-    if (rows_->empty()) return std::optional<int64_t>();
-    return std::optional<int64_t>(rows_->rbegin()->value);
+    const std::lock_guard lock(content_->mutex_);
+    if (content_->rows_.empty()) return std::optional<int64_t>();
+    return std::optional<int64_t>(content_->rows_.rbegin()->value);
   }
   absl::StatusOr<bool> PollTimes(const SeenRows& seen, const Budget& budget, TimePlace* place,
                                  PolledRows* rows) override {
-    auto next = rows_->begin();
-    if (place->time.has_value()) next = rows_->lower_bound({*place->time, 0});
+    const std::lock_guard lock(content_->mutex_);
+    const std::set<RowPosition>& content = content_->rows_;
+    auto next = content.begin();
+    if (place->time.has_value()) next = content.lower_bound({*place->time, 0});
     if (!place->key.empty()) {
       uint64_t key = 0;
       std::from_chars(place->key[0].data(), place->key[0].data() + place->key[0].size(), key);
-      next = rows_->upper_bound({*place->time, key});
+      next = content.upper_bound({*place->time, key});
     }
     RowWriter writer(1);
-    for (size_t read = 0; next != rows_->end(); ++next) {
+    for (size_t read = 0; next != content.end(); ++next) {
       if (++read > budget.rows) return true;
       *place = {next->value, {std::to_string(next->key)}};
       if (seen.contains(*next)) continue;
@@ -60,7 +79,7 @@ class TimedTable : public PollingTable {
   void Cancel() override {}
 
  private:
-  const std::shared_ptr<const Content> rows_;
+  const std::shared_ptr<const Content> content_;
 };
 
 }  // namespace tidemark
