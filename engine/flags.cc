@@ -112,6 +112,15 @@ std::vector<Flag> MakeFlags() {
        "kafka, avro: that schema's id, put before each value as Confluent's clients do (default: "
        "the bare datum)",
        output},
+      {"sink-key-format", "text|json|avro",
+       "kafka: how keys are written (default text: the key column's value, of several a JSON "
+       "array; "
+       "json: an object of the key columns)",
+       output},
+      {"sink-key-avro-schema", "FILE",
+       "kafka, avro keys: their schema, a record of the key columns or the type of the only one",
+       output},
+      {"sink-key-avro-id", "N", "kafka, avro keys: that schema's id, put before each key", output},
       {"sink-password", "",
        "mysql: the password; else TIDEMARK_MYSQL_PASSWORD, or the file "
        "TIDEMARK_MYSQL_PASSWORD_FILE "

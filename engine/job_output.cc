@@ -13,31 +13,53 @@
 namespace tidemark {
 namespace {
 
-// How a row becomes a value: Avro is raw, or with an id framed as Confluent's clients do.
-void ReadSinkFormat(const Config& config, ConfigReader* reader, FormatSpec* format) {
+// How a row becomes a value, or with `kind` "key-" a key: the format that the flag
+// --sink-<kind>format chose of `formats`, the last of which is Avro, which is raw, or with an id
+// framed as Confluent's clients do.
+size_t ReadSinkFormat(const Config& config, const std::string& kind,
+                      const std::vector<std::string>& formats, ConfigReader* reader,
+                      FormatSpec* avro_format) {
+  const std::string format_flag = "sink-" + kind + "format";
+  const std::string schema_flag = "sink-" + kind + "avro-schema";
+  const std::string id_flag = "sink-" + kind + "avro-id";
   size_t choice = 0;
-  reader->OneOf("sink-format", {"json", "avro"}, &choice);
-  const Setting* const schema = config.Find("sink-avro-schema");
-  const Setting* const id = config.Find("sink-avro-id");
-  if (choice == 0) {
+  reader->OneOf(format_flag, formats, &choice);
+  const Setting* const schema = config.Find(schema_flag);
+  const Setting* const id = config.Find(id_flag);
+  if (choice + 1 < formats.size()) {
     const Setting* const unused = schema != nullptr ? schema : id;
-    if (unused != nullptr) reader->Fail(*unused, "is for Avro; add --sink-format avro");
-    return;
+    if (unused != nullptr) {
+      reader->Fail(*unused, fmt::format("is for Avro; add --{} avro", format_flag));
+    }
+    return choice;
   }
   if (schema == nullptr) {
-    return reader->Fail(*config.Find("sink-format"),
-                        "Avro needs the schema of what is written; add --sink-avro-schema FILE");
+    reader->Fail(
+        *config.Find(format_flag),
+        fmt::format("Avro needs the schema of what is written; add --{} FILE", schema_flag));
+    return choice;
   }
   absl::StatusOr<std::string> text = ReadAvroSchemaFile(schema->value);
-  if (!text.ok()) return reader->Fail(*schema, std::string(text.status().message()));
+  if (!text.ok()) {
+    reader->Fail(*schema, std::string(text.status().message()));
+    return choice;
+  }
   AvroOptions avro{.writer_schema = *std::move(text)};
   if (id != nullptr) {
     int64_t number = 0;
-    reader->Integer("sink-avro-id", 0, UINT32_MAX, &number);
+    reader->Integer(id_flag, 0, UINT32_MAX, &number);
     avro.framing = AvroFraming::kConfluent;
     avro.written_schema_id = static_cast<uint32_t>(number);
   }
-  *format = Avro({}, std::move(avro));
+  *avro_format = Avro({}, std::move(avro));
+  return choice;
+}
+
+void ReadSinkFormats(const Config& config, ConfigReader* reader, KafkaSinkOptions* kafka) {
+  ReadSinkFormat(config, "", {"json", "avro"}, reader, &kafka->format);
+  FormatSpec key = Json({});
+  if (ReadSinkFormat(config, "key-", {"text", "json", "avro"}, reader, &key) > 0)
+    kafka->key_format = std::move(key);
 }
 
 // The topic is the sink's own; brokers and client options are the source's unless the flags say
@@ -57,7 +79,7 @@ void ReadKafkaSink(const Config& config, const Setting& target, ConfigReader* re
     return reader->Fail(*own, "the embedded broker forgets results; name a real one as HOST:PORT");
   kafka->brokers = brokers->value;
   kafka->properties = ClientProperties(config);
-  ReadSinkFormat(config, reader, &kafka->format);
+  ReadSinkFormats(config, reader, &*kafka);
   options->output = KafkaOutput(*std::move(kafka));
 }
 
@@ -80,7 +102,8 @@ void ReadOutput(const Config& config, const Environment& environment, ConfigRead
                                 "is for --sink console; leave it out with another sink");
   }
   if (!sink.starts_with("kafka:")) {
-    reader->RefuseOnCommandLine({"sink-brokers", "sink-format", "sink-avro-schema", "sink-avro-id"},
+    reader->RefuseOnCommandLine({"sink-brokers", "sink-format", "sink-avro-schema", "sink-avro-id",
+                                 "sink-key-format", "sink-key-avro-schema", "sink-key-avro-id"},
                                 "is for --sink kafka:TOPIC; leave it out with another sink");
   }
   const std::vector<std::string> words = {"console",     "memory",      "null",       "json:DIR",

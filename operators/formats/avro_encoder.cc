@@ -334,13 +334,13 @@ absl::Status AvroEncoder::Complaint(const FieldWriter& field, const RowBatch& ro
 }
 
 // The first branch that can hold the column's values, and null's.
-absl::StatusOr<FieldWriter> MakeWriter(const AvroField& avro, size_t column, const Field& field) {
+absl::StatusOr<FieldWriter> MakeWriter(const AvroType& type, size_t column, const Field& field) {
   FieldWriter writer;
   writer.column = column;
   writer.name = field.name;
-  const bool is_union = avro.type->kind == AvroKind::kUnion;
+  const bool is_union = type.kind == AvroKind::kUnion;
   const std::vector<const AvroType*> types =
-      is_union ? avro.type->types : std::vector<const AvroType*>{avro.type};
+      is_union ? type.types : std::vector<const AvroType*>{&type};
   for (size_t i = 0; i < types.size(); ++i) {
     std::string branch;
     if (is_union) AppendAvroLong(static_cast<int64_t>(i), &branch);
@@ -358,7 +358,7 @@ absl::StatusOr<FieldWriter> MakeWriter(const AvroField& avro, size_t column, con
   if (writer.type == nullptr) {
     return absl::InvalidArgumentError(
         fmt::format("column '{}' of type {} does not go into the Avro field of type {}", field.name,
-                    field.type.ToString(), avro.type->ToString()));
+                    field.type.ToString(), type.ToString()));
   }
   for (size_t i = 0; i < writer.type->symbols.size(); ++i) {
     writer.symbols.emplace(writer.type->symbols[i], static_cast<int64_t>(i));
@@ -366,11 +366,24 @@ absl::StatusOr<FieldWriter> MakeWriter(const AvroField& avro, size_t column, con
   return writer;
 }
 
-absl::StatusOr<std::vector<FieldWriter>> MakeWriters(const AvroType& record, const Schema& rows) {
+// Of a record's fields; of any other type, one for the only column there is.
+absl::StatusOr<std::vector<FieldWriter>> MakeWriters(const AvroType& root, const Schema& rows) {
   std::vector<FieldWriter> writers;
-  for (const AvroField& avro : record.fields) {
+  if (root.kind != AvroKind::kRecord) {
+    if (rows.size() != 1) {
+      return absl::InvalidArgumentError(
+          fmt::format("rows of several columns can be written only as an Avro record, and the "
+                      "writer's schema is {}",
+                      root.ToString()));
+    }
+    absl::StatusOr<FieldWriter> writer = MakeWriter(root, 0, rows.field(0));
+    if (!writer.ok()) return writer.status();
+    writers.push_back(*std::move(writer));
+    return writers;
+  }
+  for (const AvroField& avro : root.fields) {
     if (const std::optional<size_t> column = rows.Find(avro.name); column.has_value()) {
-      absl::StatusOr<FieldWriter> writer = MakeWriter(avro, *column, rows.field(*column));
+      absl::StatusOr<FieldWriter> writer = MakeWriter(*avro.type, *column, rows.field(*column));
       if (!writer.ok()) return writer.status();
       writers.push_back(*std::move(writer));
     } else if (avro.default_datum.has_value()) {
@@ -386,13 +399,13 @@ absl::StatusOr<std::vector<FieldWriter>> MakeWriters(const AvroType& record, con
   }
   for (const Field& field : rows.fields()) {
     if (field.hidden ||
-        std::ranges::find(record.fields, field.name, &AvroField::name) != record.fields.end()) {
+        std::ranges::find(root.fields, field.name, &AvroField::name) != root.fields.end()) {
       continue;
     }
     return absl::InvalidArgumentError(
         fmt::format("the Avro record '{}' has no field for the column '{}'; leave the column out "
                     "with Select(...), or add the field",
-                    record.name, field.name));
+                    root.name, field.name));
   }
   return writers;
 }
@@ -426,13 +439,7 @@ absl::StatusOr<std::unique_ptr<Encoder>> MakeAvroEncoder(const FormatSpec& spec,
   const AvroOptions& options = spec.avro->options();
   absl::StatusOr<SchemaPtr> schema = FindSchema(spec.avro.get());
   if (!schema.ok()) return schema.status();
-  const AvroType& record = (*schema)->root();
-  if (record.kind != AvroKind::kRecord) {
-    return absl::InvalidArgumentError(
-        fmt::format("rows can be written only as an Avro record, and the writer's schema is {}",
-                    record.ToString()));
-  }
-  absl::StatusOr<std::vector<FieldWriter>> writers = MakeWriters(record, rows);
+  absl::StatusOr<std::vector<FieldWriter>> writers = MakeWriters((*schema)->root(), rows);
   if (!writers.ok()) return writers.status();
   std::string header;
   if (options.framing == AvroFraming::kConfluent) {

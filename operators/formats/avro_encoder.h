@@ -26,11 +26,12 @@ namespace tidemark {
 ///   date       int with logical type date; string (2025-01-02)
 ///   timestamp  long with a timestamp or local-timestamp (UTC) logical type, micros past its
 ///              precision cut towards the past; string (2025-01-02T10:15:22.123Z)
-/// A field without a column gets its default.
+/// A field without a column gets its default. Rows of one column may also be written as its value
+/// alone, with a schema that is no record: how Kafka's keys often are.
 ///
-/// InvalidArgument: no schema, not a record, a field with neither column nor default, a column
-/// without a field, types that do not fit. NotFound, Unavailable, PermissionDenied: from looking up
-/// the schema.
+/// InvalidArgument: no schema, not a record though there are several columns, a field with neither
+/// column nor default, a column without a field, types that do not fit. NotFound, Unavailable,
+/// PermissionDenied: from looking up the schema.
 absl::StatusOr<std::unique_ptr<Encoder>> MakeAvroEncoder(const FormatSpec& spec,
                                                          const Schema& rows);
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -15,7 +16,7 @@ namespace tidemark {
 /// on_null_key.
 struct KafkaSinkOptions {
   /// A null in a key column: the query fails, naming the row; the row is skipped and counted; or
-  /// the record has a null key (among several key columns: a null in the key's array).
+  /// the record has a null key (among several key columns: a null within the key).
   enum class OnNullKey : uint8_t { kFail, kSkip, kNull };
 
   std::string brokers = {};  ///< `HOST:PORT,...`
@@ -24,6 +25,9 @@ struct KafkaSinkOptions {
   std::map<std::string, std::string> properties = {};
   /// How a row becomes a record's value: by MakeEncoder, of all columns that are not hidden.
   FormatSpec format = Json({});
+  /// How the key columns become a record's key: by MakeEncoder, of those columns alone, in the
+  /// order of .Key(...). Nothing: as text, which KafkaSink tells of.
+  std::optional<FormatSpec> key_format = {};
   OnNullKey on_null_key = OnNullKey::kFail;
   bool create_topic = false;  ///< if there is none
   int32_t partitions = 0;     ///< of a topic that is made; 0: the cluster's default

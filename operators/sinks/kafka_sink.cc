@@ -19,6 +19,10 @@ std::string MarkerText(const SinkMarker& marker) {
                      marker.plan_hash, marker.row_count, marker.rows_hash);
 }
 
+absl::Status OfKey(const absl::Status& status) {
+  return absl::Status(status.code(), fmt::format("the key: {}", std::string(status.message())));
+}
+
 }  // namespace
 
 KafkaSink::KafkaSink(KafkaSinkOptions options) : options_(std::move(options)) {}
@@ -37,6 +41,12 @@ absl::Status KafkaSink::Open(const SinkContext& context) {
   absl::StatusOr<std::unique_ptr<Encoder>> encoder = MakeEncoder(options_.format, *value_schema_);
   if (!encoder.ok()) return encoder.status();
   encoder_ = *std::move(encoder);
+  key_encoder_.reset();
+  if (options_.key_format.has_value()) {
+    encoder = MakeEncoder(*options_.key_format, *key_schema_);
+    if (!encoder.ok()) return OfKey(encoder.status());
+    key_encoder_ = *std::move(encoder);
+  }
   if (transactions_ == nullptr) {
     absl::StatusOr<std::unique_ptr<KafkaTransactions>> made = KafkaTransactions::Make(
         {.connection = {.brokers = options_.brokers, .properties = options_.properties},
@@ -79,13 +89,23 @@ absl::Status KafkaSink::PlanColumns(const SinkContext& context) {
     value_columns_.push_back(i);
   }
   value_schema_ = std::make_shared<const Schema>(std::move(values));
+  Schema keys;
   for (const std::string& name : context.key_columns) {
     const auto column = FindColumn(context.schema, name, "key column");
     if (!column.ok()) return column.status();
     if (std::find(key_columns_.begin(), key_columns_.end(), *column) != key_columns_.end())
       return absl::InvalidArgumentError(fmt::format("the key column {} is named twice", name));
     key_columns_.push_back(*column);
+    Field key = context.schema.field(*column);
+    key.hidden = false;
+    keys.Add(std::move(key));
   }
+  if (options_.key_format.has_value() && key_columns_.empty()) {
+    return absl::InvalidArgumentError(
+        fmt::format("{} was given a format of keys, but no key columns: name them with .Key(...)",
+                    description()));
+  }
+  key_schema_ = std::make_shared<const Schema>(std::move(keys));
   return absl::OkStatus();
 }
 
@@ -230,10 +250,13 @@ absl::Status KafkaSink::WriteBatch(const RowBatch& batch) {
   values_.clear();
   value_ends_.clear();
   absl::Status status = encoder_->Encode(values, &values_, &value_ends_);
+  if (status.ok() && key_encoder_ != nullptr) status = EncodeKeys(batch);
   if (!status.ok()) return status;
 
   size_t begin = 0;
   auto end = value_ends_.begin();
+  size_t key_begin = 0;
+  auto key_end = key_ends_.begin();
   const Selection& selected = batch.selection();
   for (size_t i = 0; i < selected.size(); ++i) {
     const uint32_t row = selected[i];
@@ -255,7 +278,14 @@ absl::Status KafkaSink::WriteBatch(const RowBatch& batch) {
                       description(), row_, fmt::join(context_.key_columns, ", "),
                       value ? fmt::format(": {}", value->substr(0, 200)) : ""));
     }
-    status = transactions_->Produce(KeyOf(batch, row), value, row_);
+    KafkaTransactions::Bytes key;
+    if (key_encoder_ == nullptr) {
+      key = KeyText(batch, row);
+    } else if (!null_key || !null_makes_no_key()) {
+      key = std::string_view(keys_).substr(key_begin, *key_end - key_begin);
+      key_begin = *key_end++;
+    }
+    status = transactions_->Produce(key, value, row_);
     if (!status.ok()) return status;
   }
   return transactions_->Serve();
@@ -266,7 +296,25 @@ bool KafkaSink::HasNullKey(const RowBatch& batch, uint32_t row) const {
                      [&](size_t i) { return batch.column(i).IsNull(row); });
 }
 
-KafkaTransactions::Bytes KafkaSink::KeyOf(const RowBatch& batch, uint32_t row) {
+// Of the rows that are written with a key.
+absl::Status KafkaSink::EncodeKeys(const RowBatch& batch) {
+  keys_.clear();
+  key_ends_.clear();
+  std::vector<ColumnPtr> columns;
+  for (const size_t i : key_columns_) columns.push_back(batch.column_ptr(i));
+  RowBatch keys = batch.WithColumns(key_schema_, std::move(columns));
+  if (options_.on_null_key != KafkaSinkOptions::OnNullKey::kNull || null_makes_no_key()) {
+    std::vector<uint32_t> kept;
+    batch.selection().ForEach([&](uint32_t row) {
+      if (!HasNullKey(batch, row)) kept.push_back(row);
+    });
+    keys.set_selection(Selection::Rows(std::move(kept)));
+  }
+  const absl::Status status = key_encoder_->Encode(keys, &keys_, &key_ends_);
+  return status.ok() ? status : OfKey(status);
+}
+
+KafkaTransactions::Bytes KafkaSink::KeyText(const RowBatch& batch, uint32_t row) {
   if (key_columns_.empty()) return std::nullopt;
   key_.clear();
   if (key_columns_.size() == 1) {

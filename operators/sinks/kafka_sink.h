@@ -22,8 +22,9 @@ namespace tidemark {
 /// with the rest of the marker as metadata.
 ///
 /// The key is the value of the key column as text (strings and bytes as they are), of several key
-/// columns the JSON array of them, and null without any; records with the same key come into the
-/// same partition as those of Java clients (murmur2), those without anywhere.
+/// columns the JSON array of them, and null without any; with a key format it is what that makes of
+/// the key columns: a JSON object, an Avro datum. Records with the same key come into the same
+/// partition as those of Java clients (murmur2 of its bytes), those without anywhere.
 ///
 /// Commit takes a batch if the marker is of the batch before it (or, of an earlier epoch, of a
 /// later batch: after a rewind; its rows are then in the topic a second time); a sink without a
@@ -66,7 +67,10 @@ class KafkaSink final : public Sink {
   absl::Status WriteRows(RowStream& rows);
   absl::Status WriteBatch(const RowBatch& batch);
   bool HasNullKey(const RowBatch& batch, uint32_t row) const;
-  KafkaTransactions::Bytes KeyOf(const RowBatch& batch, uint32_t row);
+  /// Whether a row that is written with a null in its key has no key at all then.
+  bool null_makes_no_key() const { return key_columns_.size() == 1; }
+  absl::Status EncodeKeys(const RowBatch& batch);
+  KafkaTransactions::Bytes KeyText(const RowBatch& batch, uint32_t row);
   absl::StatusOr<SinkMarker> ParseMarker(const KafkaGroupOffset& offset) const;
 
   const KafkaSinkOptions options_;
@@ -76,6 +80,8 @@ class KafkaSink final : public Sink {
   std::vector<size_t> value_columns_;
   std::shared_ptr<const Schema> value_schema_;
   std::unique_ptr<Encoder> encoder_;
+  std::shared_ptr<const Schema> key_schema_;
+  std::unique_ptr<Encoder> key_encoder_;  // null: keys are text
 
   std::mutex mutex_;  // for what Cancel uses: cancelled_, and transactions_ when Open sets it
   bool cancelled_ = false;
@@ -86,6 +92,8 @@ class KafkaSink final : public Sink {
   int64_t row_ = 0;
   int64_t skipped_in_batch_ = 0;
   std::string key_;
+  std::string keys_;  // by key_encoder_, of the rows that have one
+  std::vector<size_t> key_ends_;
   std::string values_;
   std::vector<size_t> value_ends_;
 

@@ -329,6 +329,31 @@ TEST_F(ConfigTest, KafkaSinkInAvro) {
       StartsWith("--sink-avro-id: "));
 }
 
+TEST_F(ConfigTest, KafkaSinkWithKeysOfAFormat) {
+  const std::string schema = File("\"long\"", "key.avsc");
+  const auto problem = [&](std::vector<std::string> flags) {
+    flags.insert(flags.begin(), {"--sink", "kafka:t", "--brokers", "localhost:1"});
+    return Problem(flags);
+  };
+  EXPECT_EQ(problem({"--sink-key-format", "text"}), "");
+  EXPECT_EQ(problem({"--sink-key-format", "json"}), "");
+  EXPECT_EQ(problem({"--sink-key-format", "avro", "--sink-key-avro-schema", schema,
+                     "--sink-key-avro-id", "7"}),
+            "");
+  EXPECT_THAT(problem({"--sink-key-format", "xml"}),
+              AllOf(StartsWith("--sink-key-format: "), HasSubstr("none of text, json, avro")));
+  EXPECT_THAT(problem({"--sink-key-format", "avro"}),
+              AllOf(StartsWith("--sink-key-format: "), HasSubstr("--sink-key-avro-schema FILE")));
+  EXPECT_THAT(problem({"--sink-key-format", "json", "--sink-key-avro-schema", schema}),
+              AllOf(StartsWith("--sink-key-avro-schema: "), HasSubstr("--sink-key-format avro")));
+  EXPECT_THAT(problem({"--sink-key-avro-id", "7"}), StartsWith("--sink-key-avro-id: "));
+  EXPECT_THAT(problem({"--sink-key-format", "avro", "--sink-key-avro-schema", "none.avsc"}),
+              AllOf(StartsWith("--sink-key-avro-schema: "), HasSubstr("none.avsc")));
+  const std::string config =
+      File("sink_key_format: avro\nsink_key_avro_schema: '" + schema + "'\n");
+  EXPECT_EQ(problem({"--config", config}), "");
+}
+
 TEST_F(ConfigTest, WhatAMemorySinkForgetsItsCheckpointForgetsToo) {
   EXPECT_EQ(Options({"--sink", "memory"}).checkpoint.description, "in memory");
   EXPECT_EQ(Options({"--sink", "memory", "--checkpoint", "here"}).checkpoint.description, "here");
@@ -575,7 +600,10 @@ TEST_F(ConfigTest, FlagsOfAnotherSinkOrBroker) {
   for (const auto& [flag, value] : Variables{{"sink-brokers", "localhost:2"},
                                              {"sink-format", "json"},
                                              {"sink-avro-schema", schema},
-                                             {"sink-avro-id", "7"}}) {
+                                             {"sink-avro-id", "7"},
+                                             {"sink-key-format", "json"},
+                                             {"sink-key-avro-schema", schema},
+                                             {"sink-key-avro-id", "7"}}) {
     for (const char* sink : {"console", "memory", "json:out", "mysql://app@db/shop/totals"}) {
       EXPECT_EQ(Problem({"--sink", sink, "--" + flag, value}),
                 "--" + flag + ": is for --sink kafka:TOPIC; leave it out with another sink");

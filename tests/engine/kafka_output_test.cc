@@ -206,5 +206,35 @@ TEST_F(KafkaJobTest, AvroInConfluentFraming) {
     EXPECT_EQ(record.value->substr(0, 5), std::string("\0\0\0\1\2", 5));
 }
 
+TEST_F(KafkaJobTest, KeysInAvroFollowTheKeyColumns) {
+  ASSERT_TRUE(kafka_->CreateTopic("in_keys", 1).ok());
+  ASSERT_TRUE(kafka_->ProduceMany("in_keys", 0, 100, &Registration).ok());
+  const std::string schema = folder_.Path("key.avsc");
+  std::ofstream(schema) << R"({"type":"record","name":"Key","fields":[
+      {"name":"window_start","type":{"type":"long","logicalType":"timestamp-millis"}},
+      {"name":"store_id","type":["null","long"]}]})";
+  const std::vector<std::string> avro = {
+      "--sink-key-format", "avro", "--sink-key-avro-schema", schema, "--sink-key-avro-id", "258"};
+  const ProcessResult run = folder_.Run(kJob, Flags("in_keys", "out_keys", avro));
+  ASSERT_EQ(run.exit_code, 0) << run.stderr_text;
+  const auto records = Records("out_keys", 1);
+  ASSERT_FALSE(records.empty());
+  for (const KafkaRecord& record : records) {
+    // Confluent's byte 0 and id, 2025-01-06T08:00:00Z as a zigzag long in 6 bytes, the branch of a
+    // number, the store.
+    ASSERT_TRUE(record.key.has_value() && record.value.has_value());
+    EXPECT_EQ(record.key->substr(0, 5), std::string("\0\0\0\1\2", 5));
+    ASSERT_EQ(record.key->size(), 13u);
+    EXPECT_EQ((*record.key)[11], 2);
+    EXPECT_THAT(*record.value, HasSubstr(fmt::format(R"("store_id":{},)",
+                                                     static_cast<int>((*record.key)[12]) / 2)));
+  }
+  std::ofstream(schema) << R"("long")";
+  const ProcessResult refused = folder_.Run(kJob, Flags("in_keys", "refused_keys", avro));
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_THAT(refused.stderr_text, HasSubstr("the key: rows of several columns can be written only "
+                                             "as an Avro record, and the writer's schema is long"));
+}
+
 }  // namespace
 }  // namespace tidemark

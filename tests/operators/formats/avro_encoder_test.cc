@@ -219,8 +219,11 @@ TEST(AvroEncoderTest, FieldsAndColumnsMustMeet) {
             "Select(...), or add the field");
   EXPECT_EQ(Refusal(Writer(schema), Schema().Int64("a").String("c")),
             "column 'c' of type string does not go into the Avro field of type array of int");
-  EXPECT_EQ(Refusal(Writer("\"long\""), Schema().Int64("a")),
-            "rows can be written only as an Avro record, and the writer's schema is long");
+  EXPECT_EQ(Refusal(Writer("\"long\""), Schema().Int64("a").Int64("b")),
+            "rows of several columns can be written only as an Avro record, and the writer's "
+            "schema is long");
+  EXPECT_EQ(Refusal(Writer("\"long\""), Schema().String("a")),
+            "column 'a' of type string does not go into the Avro field of type long");
   EXPECT_EQ(Refusal(Writer(""), Schema().Int64("a")),
             "rows can be written as Avro only with a writer's schema");
   EXPECT_TRUE(Refusal(Writer("{"), Schema().Int64("a"))
