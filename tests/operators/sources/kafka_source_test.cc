@@ -474,7 +474,7 @@ TEST_F(KafkaSourceTest, ATopicRecreatedWhileRunningEndsBeforeWhatWasRead) {
   Produce(topic, 0, Values(0, 5));
   int64_t end = 20;
   const double believed = SecondsOf([&] {
-    const absl::Time deadline = absl::Now() + absl::Seconds(15);
+    const absl::Time deadline = absl::Now() + absl::Seconds(60);
     while (end == 20 && absl::Now() < deadline) {
       const auto available = source->Available();
       if (available.ok()) end = available->at(0).end;
@@ -570,7 +570,7 @@ TEST_F(KafkaSourceTest, ADeletedTopicIsNotFound) {
   auto source = Opened(topic);
   ASSERT_TRUE(server_->DeleteTopic(topic).ok());
   absl::Status status;
-  const absl::Time deadline = absl::Now() + absl::Seconds(10);
+  const absl::Time deadline = absl::Now() + absl::Seconds(60);
   while (!absl::IsNotFound(status) && absl::Now() < deadline) {
     status = source->Available().status();
     absl::SleepFor(absl::Milliseconds(50));
@@ -584,7 +584,7 @@ TEST_F(KafkaSourceTest, ATopicThatMayBeMissingHasNoPartitionsUntilItIsBack) {
   EXPECT_EQ(source->Available()->size(), 2u);
   ASSERT_TRUE(server_->DeleteTopic(topic).ok());
   const auto partitions_become = [&](size_t count) {
-    const absl::Time deadline = absl::Now() + absl::Seconds(15);
+    const absl::Time deadline = absl::Now() + absl::Seconds(60);
     while (absl::Now() < deadline) {
       const auto available = source->Available();
       if (available.ok() && available->size() == count) return true;
