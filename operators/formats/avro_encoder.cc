@@ -403,8 +403,8 @@ absl::StatusOr<std::vector<FieldWriter>> MakeWriters(const AvroType& root, const
       continue;
     }
     return absl::InvalidArgumentError(
-        fmt::format("the Avro record '{}' has no field for the column '{}'; leave the column out "
-                    "with Select(...), or add the field",
+        fmt::format("the Avro record '{}' has no field for the column '{}'; add the field, or "
+                    "leave the column out",
                     root.name, field.name));
   }
   return writers;

@@ -16,7 +16,8 @@ namespace tidemark {
 /// on_null_key.
 struct KafkaSinkOptions {
   /// A null in a key column: the query fails, naming the row; the row is skipped and counted; or
-  /// the record has a null key (among several key columns: a null within the key).
+  /// the record has a null key (among several key columns: a null within the key,
+  /// which a JSON object leaves out and Avro needs a union with null for).
   enum class OnNullKey : uint8_t { kFail, kSkip, kNull };
 
   std::string brokers = {};  ///< `HOST:PORT,...`

@@ -101,9 +101,10 @@ absl::Status KafkaSink::PlanColumns(const SinkContext& context) {
     keys.Add(std::move(key));
   }
   if (options_.key_format.has_value() && key_columns_.empty()) {
-    return absl::InvalidArgumentError(
-        fmt::format("{} was given a format of keys, but no key columns: name them with .Key(...)",
-                    description()));
+    return absl::InvalidArgumentError(fmt::format(
+        "{} was given a format of keys, but no key columns: name them with .Key(...), or "
+        "leave out the format (--sink-key-format)",
+        description()));
   }
   key_schema_ = std::make_shared<const Schema>(std::move(keys));
   return absl::OkStatus();

@@ -215,8 +215,8 @@ TEST(AvroEncoderTest, FieldsAndColumnsMustMeet) {
   EXPECT_EQ(Refusal(Writer(schema), Schema().Int64("aa")),
             "the Avro field 'a' has no column and no default; did you mean 'aa'?");
   EXPECT_EQ(Refusal(Writer(schema), Schema().Int64("a").Int64("more")),
-            "the Avro record 'r' has no field for the column 'more'; leave the column out with "
-            "Select(...), or add the field");
+            "the Avro record 'r' has no field for the column 'more'; add the field, or leave "
+            "the column out");
   EXPECT_EQ(Refusal(Writer(schema), Schema().Int64("a").String("c")),
             "column 'c' of type string does not go into the Avro field of type array of int");
   EXPECT_EQ(Refusal(Writer("\"long\""), Schema().Int64("a").Int64("b")),
