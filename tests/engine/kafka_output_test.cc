@@ -236,5 +236,30 @@ TEST_F(KafkaJobTest, KeysInAvroFollowTheKeyColumns) {
                                              "as an Avro record, and the writer's schema is long"));
 }
 
+// How keys are written is no part of what a checkpoint belongs to, as how values are is not.
+TEST_F(KafkaJobTest, ACheckpointGoesOnWithKeysOfAnotherFormat) {
+  ASSERT_TRUE(kafka_->CreateTopic("in_forms", 1).ok());
+  std::vector<KafkaRecord> before;
+  for (const char* form : {"", "text", "json"}) {
+    ASSERT_TRUE(kafka_->ProduceMany("in_forms", 0, 100, &Registration).ok());
+    const std::string flag = form;
+    const ProcessResult run = folder_.Run(
+        kJob, Flags("in_forms", "out_forms",
+                    flag.empty() ? std::vector<std::string>{}
+                                 : std::vector<std::string>{"--sink-key-format", flag}));
+    ASSERT_EQ(run.exit_code, 0) << run.stderr_text;
+    EXPECT_THAT(run.stderr_text, HasSubstr(flag.empty() ? "New query" : "Resumed")) << flag;
+    const auto records = Records("out_forms", before.size() + 1);
+    ASSERT_GT(records.size(), before.size()) << flag;
+    size_t objects = 0;
+    for (const KafkaRecord& record : records) {
+      ASSERT_TRUE(record.key.has_value());
+      if (record.key->starts_with(R"({"window_start":"2025-01-06T)")) ++objects;
+    }
+    EXPECT_EQ(objects, flag == "json" ? records.size() - before.size() : 0) << flag;
+    before = records;
+  }
+}
+
 }  // namespace
 }  // namespace tidemark
