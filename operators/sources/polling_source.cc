@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <system_error>
 #include <utility>
 
 #include "tidemark/operators/sources/polling_mirror.h"
@@ -215,12 +216,17 @@ absl::StatusOr<std::vector<AvailableRange>> PollingSource::Available() {
   if (!std::exchange(skip_poll_, false) && (ahead_.valid() || MayPoll())) {
     absl::Status status = Keep(ahead_.valid() ? ahead_.get() : Poll(NextBudget()));
     if (!status.ok()) return status;
-    if (more_ && MayPoll()) {
-      ahead_ =
-          std::async(std::launch::async, [this, budget = NextBudget()] { return Poll(budget); });
-    }
+    if (more_ && MayPoll()) PollAhead();
   }
   return std::vector<AvailableRange>{{partition_, committed_.offset, polled_end(), more_}};
+}
+
+void PollingSource::PollAhead() {
+  try {
+    ahead_ = std::async(std::launch::async, [this, budget = NextBudget()] { return Poll(budget); });
+  } catch (const std::system_error&) {
+    // No thread to be had: the next Available polls.
+  }
 }
 
 // So many rows that they will hardly outgrow max_bytes: cutting a result short costs the

@@ -71,6 +71,7 @@ class PollingSource : public Source {
   bool MayPoll() const;
   PollingTable::Budget NextBudget() const;
   Polled Poll(const PollingTable::Budget& budget);
+  void PollAhead();
   absl::Status Keep(Polled polled);
   void WaitForTable() const;
   absl::StatusOr<bool> PollByTime(const PollingTable::Budget& budget, PolledRows* rows);
