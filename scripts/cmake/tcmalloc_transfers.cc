@@ -4,8 +4,8 @@
 // rows a second of bench/throughput).
 //
 // tcmalloc takes this from the environment only, when memory is asked for the first time. That is
-// made to happen here, before the constructors of the libraries run, with an environment of our
-// own; libc sets the real one afterwards. The user's own setting is kept.
+// made to happen here, before the constructors of the libraries run, with our setting added to the
+// environment; libc sets the real one afterwards. The user's own setting is kept.
 #include <cstdlib>
 #include <cstring>
 
@@ -17,10 +17,14 @@ constexpr char kName[] = "TCMALLOC_TRANSFER_NUM_OBJ=";
 char setting[] = "TCMALLOC_TRANSFER_NUM_OBJ=512";
 
 void SetTransfers(int, char**, char** environment) {
-  for (char** entry = environment; *entry != nullptr; ++entry) {
-    if (std::strncmp(*entry, kName, sizeof(kName) - 1) == 0) return;
+  size_t entries = 0;
+  for (; environment[entries] != nullptr; ++entries) {
+    if (std::strncmp(environment[entries], kName, sizeof(kName) - 1) == 0) return;
   }
-  char* ours[] = {setting, nullptr};
+  // The user's with ours in front, on the stack: there is no other memory yet.
+  auto* const ours = static_cast<char**>(__builtin_alloca((entries + 2) * sizeof(char*)));
+  ours[0] = setting;
+  std::memcpy(ours + 1, environment, (entries + 1) * sizeof(char*));
   char** const before = environ;
   environ = ours;
   std::free(std::malloc(1));

@@ -67,11 +67,10 @@ class RegistrationsPipeline : public ::testing::Test {
                           env_);
   }
   std::unique_ptr<Process> Consumer() {
-    return folder_.Launch(
-        "registrations_per_store",
-        {"--config", kHere + "/registrations_per_store.yaml", "--profile", "pipeline", "--trigger",
-         "100ms"},
-        env_);
+    return folder_.Launch("registrations_per_store",
+                          {"--config", kHere + "/registrations_per_store.yaml", "--profile",
+                           "pipeline", "--trigger", "100ms"},
+                          env_);
   }
   std::vector<std::string> FeederFlags(const std::string& count) const {
     return {"--server", database_->url(), "--count", count, "--every", "40ms", "--seed", "7"};
