@@ -396,7 +396,10 @@ absl::StatusOr<bool> QueryExecution::RunBatch() {
     if (absl::Status status = Settle(); !status.ok()) return status;
     if (read_ahead_ && batch_->more && !next_.has_value()) BeginNext();
     // The finished rows are kept: after a failure the same call goes on here.
-    if (absl::Status status = CommitSink(); !status.ok()) return status;
+    if (absl::Status status = CommitSink(); !status.ok()) {
+      reload_ |= !checkpoint_->store().failure().ok();
+      return status;
+    }
   }
   if (absl::Status status = CommitState(); !status.ok()) {
     reload_ = true;

@@ -62,6 +62,9 @@ class CheckpointStore {
   virtual std::unique_ptr<StateCursor> NewStateCursor(std::string_view begin,
                                                       std::string_view end) = 0;
 
+  /// Why it is of no use until it is opened again, whoever met the error; OK: it is. Any thread.
+  virtual absl::Status failure() const { return absl::OkStatus(); }
+
   /// Keeps a copy of the store as of now under `batch_id` (hard links) and removes all but the
   /// newest `keep`.
   virtual absl::Status Snapshot(int64_t batch_id, int keep) = 0;
