@@ -4,7 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <functional>
+#include <memory>
 #include <random>
+#include <utility>
 
 #include "absl/time/clock.h"
 #include "operators/sources/timed_table.h"
@@ -136,6 +139,83 @@ class FailingStore : public CheckpointStore {
   int* commits_left_;
   bool applied_;
 };
+
+// A store that is of no use, until it is opened again, from the moment that *broken says so.
+class BreakingStore : public FailingStore {
+ public:
+  BreakingStore(std::unique_ptr<CheckpointStore> store, std::shared_ptr<bool> broken)
+      : FailingStore(std::move(store), &commits_left_, false), broken_(std::move(broken)) {}
+  absl::Status failure() const override {
+    return *broken_ ? absl::UnavailableError("broken") : absl::OkStatus();
+  }
+  std::unique_ptr<StateCursor> NewStateCursor(std::string_view begin,
+                                              std::string_view end) override {
+    if (*broken_) return std::make_unique<NoCursor>();
+    return FailingStore::NewStateCursor(begin, end);
+  }
+
+ private:
+  struct NoCursor : StateCursor {
+    absl::StatusOr<bool> Next() override { return absl::UnavailableError("broken"); }
+    std::string_view key() const override { return {}; }
+    std::string_view value() const override { return {}; }
+  };
+  int commits_left_ = -1;
+  const std::shared_ptr<bool> broken_;  // shared with the test
+};
+
+// Calls `before` each time it is given a batch.
+class WatchedSink : public Sink {
+ public:
+  WatchedSink(std::unique_ptr<Sink> sink, std::function<void()> before)
+      : sink_(std::move(sink)), before_(std::move(before)) {}
+  std::string description() const override { return sink_->description(); }
+  bool exactly_once() const override { return sink_->exactly_once(); }
+  absl::Status Open(const SinkContext& context) override { return sink_->Open(context); }
+  absl::StatusOr<std::optional<SinkMarker>> ReadMarker() override { return sink_->ReadMarker(); }
+  absl::Status WriteMarker(const SinkMarker& marker) override { return sink_->WriteMarker(marker); }
+  absl::StatusOr<SinkMarker> Commit(const SinkBatch& batch, RowStream& rows) override {
+    before_();
+    return sink_->Commit(batch, rows);
+  }
+
+ private:
+  const std::unique_ptr<Sink> sink_;
+  const std::function<void()> before_;
+};
+
+// A flush in the background may fail while the sink is given rows out of the store.
+TEST(Recovery, AStoreThatBreaksWhileTheSinkReadsItIsOpenedAgain) {
+  TestKit undisturbed(Totals(OutputMode::kComplete), {}, Limit(200));
+  AddOrders(undisturbed, 0, 600);
+  ASSERT_TRUE(undisturbed.RunAll().ok());
+  std::shared_ptr<bool> broken;  // of the store that is open
+  bool breaks = false;
+  TestKit kit(Totals(OutputMode::kComplete), {}, [&](QueryOptions& options) {
+    options.max_offsets_per_trigger = 200;
+    options.checkpoint.open =
+        [&, open = options.checkpoint.open](
+            size_t bytes, bool* created) -> absl::StatusOr<std::unique_ptr<CheckpointStore>> {
+      absl::StatusOr<std::unique_ptr<CheckpointStore>> store = open(bytes, created);
+      if (!store.ok()) return store;
+      broken = std::make_shared<bool>(false);
+      return std::make_unique<BreakingStore>(*std::move(store), broken);
+    };
+    options.output.make = [&, make = options.output.make](
+                              const SinkRequest& request) -> absl::StatusOr<std::unique_ptr<Sink>> {
+      return std::make_unique<WatchedSink>(*make(request),
+                                           [&] { *broken |= std::exchange(breaks, false); });
+    };
+  });
+  AddOrders(kit, 0, 600);
+  ASSERT_TRUE(kit.RunBatch().ok());
+  kit.Stop();  // what there is lies in the store alone
+  breaks = true;
+  EXPECT_TRUE(absl::IsUnavailable(kit.RunBatch().status()));
+  const absl::Status status = kit.RunAll();
+  EXPECT_TRUE(status.ok()) << status;
+  EXPECT_EQ(kit.Batches(), undisturbed.Batches());
+}
 
 // One batch by hand, or all, each read while the one before is written.
 absl::StatusOr<bool> RunSome(TestKit& kit, bool ahead) {
