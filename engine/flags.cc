@@ -114,8 +114,7 @@ std::vector<Flag> MakeFlags() {
        output},
       {"sink-key-format", "text|json|avro",
        "kafka: how keys are written (default text: the key column's value, of several a JSON "
-       "array; "
-       "json: an object of the key columns)",
+       "array; json: an object of the key columns)",
        output},
       {"sink-key-avro-schema", "FILE",
        "kafka, avro keys: their schema, a record of the key columns or the type of the only one",
