@@ -75,6 +75,9 @@ absl::Status BatchReader::ReadChunks(const ReadRequest& request) {
                            {{"reason", std::string(chunk.status().message())}});
       continue;
     }
+    if (absl::IsAborted(chunk.status())) {
+      return absl::UnavailableError(chunk.status().message());  // the whole batch, again
+    }
     if (!chunk.ok()) return chunk.status();
     if (!chunk->has_value()) continue;
     CrashPoint("read middle");

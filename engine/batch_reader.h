@@ -61,7 +61,8 @@ class BatchReader {
   void Start(ReadRequest request);
   bool reading() const { return reading_; }
   /// When everything is read and with the row path, which still has to Finish. Errors: the
-  /// source's, the row path's, the dead letters'; Aborted after give_up_after.
+  /// source's, the row path's, the dead letters'; Aborted after give_up_after; Unavailable if the
+  /// batch must be read again.
   absl::StatusOr<ReadOutcome> Wait();
   /// Gives up what is being read; nothing is left in the row path.
   void Stop();

@@ -39,6 +39,12 @@ bool IsPaddedBy(std::string_view value, std::string_view next) {
          next_end - end >= static_cast<ptrdiff_t>(kRecordPadding);
 }
 
+// The partition does not exist: what there is of it later may be another topic's.
+bool IsMissing(rd_kafka_resp_err_t error) {
+  return error == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
+         error == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC || error == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION;
+}
+
 std::string_view View(const void* bytes, size_t size) {
   return {static_cast<const char*>(bytes), bytes != nullptr ? size : 0};
 }
@@ -90,6 +96,7 @@ struct KafkaReader::Partition {
 
   bool reading = false;
   bool out_of_range = false;
+  bool interrupted = false;
   int refused = RD_KAFKA_RESP_ERR_NO_ERROR;  // the broker's last answer: no right to read
   int64_t taken = 0;                         // everything below went out in chunks
   int64_t next = 0;                          // everything below is in a chunk or does not exist
@@ -139,6 +146,7 @@ KafkaReader::Partition* KafkaReader::Find(const TopicPartition& where) const {
 
 bool KafkaReader::Continues(const std::vector<PlannedRange>& ranges) const {
   if (handles_.empty()) return false;
+  if (interrupted().has_value()) return false;
   return std::all_of(ranges.begin(), ranges.end(), [this](const PlannedRange& range) {
     const Partition* const partition = Find(range.partition);
     if (partition == nullptr || partition->out_of_range) return range.start >= range.end;
@@ -149,13 +157,20 @@ bool KafkaReader::Continues(const std::vector<PlannedRange>& ranges) const {
 absl::Status KafkaReader::Start(const std::vector<PlannedRange>& ranges) {
   Stop();
   if (!Continues(ranges)) {
+    if (interrupted().has_value()) {  // it has been looked into
+      for (const auto& partition : partitions_) partition->interrupted = false;
+    } else {
+      NoteInterruptions();
+    }
     // Partitions read before stay assigned where they are: a later plan may go on with them.
     for (const PlannedRange& range : ranges) {
       if (Find(range.partition) == nullptr) {
         partitions_.push_back(std::make_unique<Partition>());
         partitions_.back()->where = range.partition;
       }
-      Find(range.partition)->next = range.start;
+      Partition& partition = *Find(range.partition);
+      if (range.start != partition.next) partition.interrupted = false;  // not read on
+      partition.next = range.start;
     }
     if (absl::Status status = Connect(); !status.ok()) return status;
   }
@@ -207,6 +222,22 @@ absl::Status KafkaReader::Assign(size_t first) {
   rd_kafka_topic_partition_list_destroy(list);
   if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return absl::OkStatus();
   return absl::UnavailableError(fmt::format("assigning partitions: {}", rd_kafka_err2str(code)));
+}
+
+void KafkaReader::NoteInterruptions() {
+  for (const auto& partition : partitions_) {
+    if (partition->queue == nullptr) continue;
+    ssize_t count = 0;
+    do {
+      count = rd_kafka_consume_batch_queue(partition->queue, 0, batch_.data(), batch_.size());
+      for (ssize_t i = 0; i < count; ++i) {
+        rd_kafka_message_t* const message = batch_[static_cast<size_t>(i)];
+        partition->interrupted |=
+            IsMissing(message->err) || message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET;
+        rd_kafka_message_destroy(message);
+      }
+    } while (count > 0);
+  }
 }
 
 void KafkaReader::Disconnect() {
@@ -299,6 +330,7 @@ size_t KafkaReader::Consume(Partition& partition) {
 }
 
 void KafkaReader::TakeError(Partition& partition, const rd_kafka_message_t& message) {
+  partition.interrupted |= IsMissing(message.err);
   switch (message.err) {
     case RD_KAFKA_RESP_ERR__PARTITION_EOF:
       partition.refused = RD_KAFKA_RESP_ERR_NO_ERROR;
@@ -416,6 +448,13 @@ bool KafkaReader::out_of_range() const {
   });
 }
 
+std::optional<TopicPartition> KafkaReader::interrupted() const {
+  for (const auto& partition : partitions_) {
+    if (partition->interrupted) return partition->where;
+  }
+  return std::nullopt;
+}
+
 absl::Status KafkaReader::SkipTo(const TopicPartition& where, int64_t offset) {
   Partition* const partition = Find(where);
   if (partition == nullptr || !partition->reading) return absl::OkStatus();
@@ -424,6 +463,7 @@ absl::Status KafkaReader::SkipTo(const TopicPartition& where, int64_t offset) {
     return absl::OkStatus();
   }
   partition->next = offset;
+  NoteInterruptions();
   return Connect();
 }
 

@@ -66,6 +66,9 @@ class KafkaReader {
   };
   std::vector<Unfinished> unfinished() const;
   bool out_of_range() const;
+  /// A partition that was missing for a while: what comes of it now may be another topic's of that
+  /// name. The next Start takes that as looked into.
+  std::optional<TopicPartition> interrupted() const;
   /// Reading goes on at `offset`, which may be past the range's end.
   absl::Status SkipTo(const TopicPartition& partition, int64_t offset);
   /// The range ends before `end`, if it does not yet.
@@ -107,6 +110,8 @@ class KafkaReader {
 
   bool Continues(const std::vector<PlannedRange>& ranges) const;
   absl::Status Connect();
+  /// Before the queues go: which partitions they say were missing.
+  void NoteInterruptions();
   /// Every kHandles-th partition from `first` on, to the newest handle.
   absl::Status Assign(size_t first);
   void Disconnect();

@@ -185,6 +185,11 @@ bool KafkaSource::NothingChanged() const {
   });
 }
 
+std::string KafkaSource::InDoubt(const TopicPartition& where, std::string_view why) const {
+  return fmt::format("topic {} partition {} at {} {}: looking whether it is still the same",
+                     where.topic, where.partition, options_.brokers, why);
+}
+
 // After a change of leader a log may seem shorter for a moment; if it stays so, it is another log.
 // OK: for none has that turned out just now.
 absl::Status KafkaSource::NoteShortLogs() {
@@ -192,9 +197,7 @@ absl::Status KafkaSource::NoteShortLogs() {
   absl::Status status;
   const auto look_again = [&](const TopicPartition& where, const Known& known) {
     status = absl::UnavailableError(
-        fmt::format("topic {} partition {} at {} ended before offset {}: looking whether it is "
-                    "still the same",
-                    where.topic, where.partition, options_.brokers, known.planned));
+        InDoubt(where, fmt::format("ended before offset {}", known.planned)));
   };
   for (auto& [where, known] : partitions_) {
     if (known.end >= known.planned) {
@@ -330,8 +333,10 @@ absl::Status KafkaSource::StartRead(const std::vector<PlannedRange>& ranges) {
 
 absl::StatusOr<std::optional<RawRecords>> KafkaSource::Read(absl::Duration timeout) {
   const Clock::time_point deadline = Clock::now() + absl::ToChronoMicroseconds(timeout);
-  while (true) {
+  for (bool asked = false;; asked = true) {
     if (absl::Status status = CheckCancelled(); !status.ok()) return status;
+    if (const std::optional<TopicPartition> missing = reader_->interrupted())
+      return absl::AbortedError(InDoubt(*missing, "was missing"));
     if (std::optional<RawRecords> chunk = reader_->TakeChunk()) return chunk;
     if (reader_->done()) return std::optional<RawRecords>(EndOfRanges());
     if (reader_->out_of_range()) {
@@ -342,11 +347,9 @@ absl::StatusOr<std::optional<RawRecords>> KafkaSource::Read(absl::Duration timeo
       if (absl::Status status = JudgeSilence(); !status.ok()) return status;
     }
     const Clock::duration left = std::max(deadline - Clock::now(), Clock::duration::zero());
+    if (asked && left == Clock::duration::zero()) return std::optional<RawRecords>();
     reader_->Poll(std::min(std::chrono::ceil<std::chrono::milliseconds>(left), kPollInterval));
-    if (Clock::now() >= deadline) break;
   }
-  if (std::optional<RawRecords> chunk = reader_->TakeChunk()) return chunk;
-  return std::optional<RawRecords>();
 }
 
 absl::Status KafkaSource::JudgeOutOfRange() {
@@ -362,7 +365,9 @@ absl::Status KafkaSource::JudgeOutOfRange() {
       go_on = range.end;
       losses_.push_back({range.partition, range.next, range.end, kLogEndsBefore});
     } else {
-      std::this_thread::sleep_for(kRetryInterval);  // held after all: leaders disagree for a moment
+      // Leaders may disagree for a moment; or it was deleted, and is made and filled again.
+      return absl::AbortedError(
+          InDoubt(range.partition, fmt::format("did not hold offset {}", range.next)));
     }
     if (absl::Status status = reader_->SkipTo(range.partition, go_on); !status.ok()) return status;
   }

@@ -47,9 +47,10 @@ struct KafkaSourceOptions {
 /// seconds; until then nothing is new; Unavailable says once that it is past it again, so that who
 /// reads on calls CheckIdentity first. Read waits when brokers are away, and says Unavailable for
 /// each 10 seconds in which nothing came (PermissionDenied if brokers refuse to let it read all
-/// that time); reading goes on at the next call. Offsets that left the log, partitions that are
-/// gone and logs that end before the range are losses. The destructor takes less than 2 seconds,
-/// brokers or not.
+/// that time); reading goes on at the next call. It is Aborted when a partition was missing, or did
+/// not hold an offset that it holds now, since the last StartRead. Offsets that left the log,
+/// partitions that are gone and logs that end before the range are losses. The destructor takes
+/// less than 2 seconds, brokers or not.
 class KafkaSource : public Source {
  public:
   /// InvalidArgument for options that are wrong; connects to nothing.
@@ -89,6 +90,7 @@ class KafkaSource : public Source {
   absl::Status RefreshOffsets(bool beginnings_too);
   absl::Status AwaitOffsets(const std::map<TopicPartition, LastRecord>& last_records);
   bool NothingChanged() const;
+  std::string InDoubt(const TopicPartition& where, std::string_view why) const;
   absl::Status NoteShortLogs();
   std::vector<AvailableRange> KnownRanges() const;
   absl::Status JudgeOutOfRange();

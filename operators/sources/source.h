@@ -132,7 +132,9 @@ class Source {
   virtual absl::Status StartRead(const std::vector<PlannedRange>& ranges) = 0;
   /// The next chunk of any partition, as soon as it is full or its range ends; each partition's
   /// chunks come in order. Nothing if none is ready within `timeout`. A chunk without records and
-  /// partition -1 says that all ranges are done.
+  /// partition -1 says that all ranges are done. After Unavailable, reading goes on at the next
+  /// call. Aborted: what comes next may be of another log of that name (the topic was missing
+  /// meanwhile): the batch is given up, and planned or read again after CheckIdentity.
   virtual absl::StatusOr<std::optional<RawRecords>> Read(absl::Duration timeout) = 0;
   /// Forgets the rest of the ranges: the batch was cut or given up.
   virtual void StopRead() = 0;

@@ -127,7 +127,7 @@ TEST_F(JobRunnerServersTest, ATopicMadeAnew) {
 
 // With as many records as were read of the first, and more, when the job looks again.
 TEST_F(JobRunnerServersTest, ATopicMadeAnewWhileTheJobSleepsOrWatches) {
-  for (const char* trigger : {"6 seconds", "asap"}) {
+  for (const char* trigger : {"6 seconds", "1 second", "asap"}) {
     topic_ = std::string("MadeAnew_") + trigger[0];
     Create();
     Produce({Registration(1), Registration(2), Registration(4)});

@@ -698,6 +698,50 @@ TEST(DataLoss, TopicsAreCheckedAfterPausesAndErrorsOnly) {
   EXPECT_EQ(checks, 1) << "after an error";
 }
 
+class DoubtfulSource : public CheckedSource {
+ public:
+  DoubtfulSource(std::unique_ptr<Source> source, int* checks, bool* in_doubt)
+      : CheckedSource(std::move(source), checks), in_doubt_(in_doubt) {}
+  absl::StatusOr<std::optional<RawRecords>> Read(absl::Duration timeout) override {
+    if (std::exchange(*in_doubt_, false)) return absl::AbortedError("it was missing");
+    return CheckedSource::Read(timeout);
+  }
+
+ private:
+  bool* in_doubt_;
+};
+
+// No pause in which it could have been made again, but the source has seen it go.
+TEST(DataLoss, ATopicThatTheSourceDoubtsIsCheckedBeforeItIsReadOn) {
+  for (const bool made_again : {true, false}) {
+    int checks = 0;
+    bool in_doubt = false;
+    TestKit kit(Totals(OutputMode::kUpdate), {}, [&](QueryOptions& options) {
+      options.input.make =
+          [&, make = options.input.make](
+              const SourceRequest& request) -> absl::StatusOr<std::unique_ptr<Source>> {
+        return std::make_unique<DoubtfulSource>(*make(request), &checks, &in_doubt);
+      };
+    });
+    AddOrders(kit, 0, 100);
+    ASSERT_TRUE(kit.RunAll().ok());
+    if (made_again) kit.topic().Recreate();
+    AddOrders(kit, made_again ? 5000 : 100, made_again ? 150 : 50);
+    in_doubt = true;
+    checks = 0;
+    EXPECT_TRUE(absl::IsUnavailable(kit.RunBatch().status()));
+    EXPECT_EQ(checks, 0);
+    const absl::StatusOr<bool> again = kit.RunBatch();
+    EXPECT_EQ(checks, 1);
+    if (made_again) {
+      EXPECT_EQ(ExitCode(again.status(), true), 3) << again.status();
+    } else {
+      ASSERT_TRUE(again.ok() && *again) << again.status();
+      EXPECT_EQ(kit.LastProgress().num_input_rows, 50);
+    }
+  }
+}
+
 // As many records, then one more: also when there was nothing new in between.
 TEST(DataLoss, ATopicMadeAgainWithAsManyRecordsIsSeenWithTheNextOne) {
   TestKit kit(Totals(OutputMode::kUpdate));

@@ -534,6 +534,37 @@ TEST_F(KafkaSourceTest, ATopicRecreatedAndRefilledIsNotTakenForTheOldOne) {
   EXPECT_EQ(Collect(*source, {{{topic, 0}, 0, 40}}).offsets[0], Numbers(0, 40));
 }
 
+// So quickly that nobody asked meanwhile where it ends: the connection that reads it has seen it
+// go.
+TEST_F(KafkaSourceTest, ATopicRecreatedBehindTheReadersBackIsNotReadOn) {
+  for (const int32_t partitions_then : {1, 2}) {
+    const std::string topic = NewTopic(1);
+    Produce(topic, 0, Values(0, 20));
+    auto source = Opened(topic);
+    EXPECT_EQ(Collect(*source, {{{topic, 0}, 0, 20}}).offsets[0], Numbers(0, 20));
+    ASSERT_TRUE(server_->DeleteTopic(topic).ok());
+    ASSERT_TRUE(server_->CreateTopic(topic, partitions_then).ok());
+    absl::SleepFor(absl::Milliseconds(300));
+    Produce(topic, 0, Values(100, 140));
+    std::vector<PlannedRange> ranges = {{{topic, 0}, 20, 40}};
+    if (partitions_then > 1) {
+      const absl::Time deadline = absl::Now() + absl::Seconds(10);
+      while (absl::Now() < deadline) {
+        const auto available = source->Available();
+        if (available.ok() && available->size() == 2) break;
+        absl::SleepFor(absl::Milliseconds(50));
+      }
+      ranges.push_back({{topic, 1}, 0, 0});
+    }
+    const Collected read = Collect(*source, ranges);
+    EXPECT_TRUE(absl::IsAborted(read.status)) << read.status;
+    EXPECT_THAT(Message(read.status), HasSubstr(topic + " partition 0"));
+    EXPECT_TRUE(read.offsets.empty());
+    // Whoever has looked, and wants it, gets it.
+    EXPECT_EQ(Collect(*source, {{{topic, 0}, 20, 40}}).offsets[0], Numbers(20, 40));
+  }
+}
+
 // A running query asks now and then.
 TEST_F(KafkaSourceTest, ComparingTheLastRecordsIsQuick) {
   const std::string topic = NewTopic(4);
