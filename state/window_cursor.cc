@@ -48,6 +48,13 @@ void WindowCursor::OpenWindow() {
   is_open_ = true;
 }
 
+// The sink may take its time with what it was given: it need not wait with the list in memory.
+void WindowCursor::CloseWindow() {
+  groups_ = {};
+  is_open_ = false;
+  ++window_;
+}
+
 absl::Status WindowCursor::AdvanceRow() {
   const absl::StatusOr<bool> has_row = row_->Next();
   if (!has_row.ok()) return has_row.status();
@@ -67,7 +74,7 @@ absl::Status WindowCursor::TakeRow() {
 }
 
 absl::StatusOr<bool> WindowCursor::Next() {
-  for (; window_ < windows_.size(); ++window_, is_open_ = false) {
+  for (; window_ < windows_.size(); CloseWindow()) {
     if (!is_open_) OpenWindow();
     if (row_ != nullptr && row_used_) {
       const absl::Status status = AdvanceRow();

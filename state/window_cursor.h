@@ -41,6 +41,7 @@ class WindowCursor : public GroupCursor {
 
  private:
   void OpenWindow();
+  void CloseWindow();
   absl::Status AdvanceRow();
   absl::Status TakeRow();
   std::string_view row_key() const { return row_->key().substr(StateKeys::kWindowBytes); }
