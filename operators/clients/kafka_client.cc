@@ -107,9 +107,9 @@ absl::StatusOr<int32_t> AskPartitionCount(rd_kafka_t* handle, const std::string&
   return count;
 }
 
-absl::Status AskOffsets(rd_kafka_t* handle, int64_t which, std::vector<KafkaPosition>& positions) {
+// Their offsets say what to ask for: a timestamp, or RD_KAFKA_OFFSET_BEGINNING or _END.
+absl::Status AskOffsets(rd_kafka_t* handle, std::vector<KafkaPosition>& positions) {
   const PartitionList list = ToList(positions);
-  for (int i = 0; i < list->cnt; ++i) list->elems[i].offset = which;
   const rd_kafka_resp_err_t code = rd_kafka_offsets_for_times(
       handle, list.get(), static_cast<int>(KafkaClient::kCallTimeout.count()));
   // On a timeout the elements look as if all were well: the code says it.
@@ -123,7 +123,8 @@ absl::Status AskOffsets(rd_kafka_t* handle, int64_t which, std::vector<KafkaPosi
       return KafkaStatus(found.err, fmt::format("asking for the offsets of topic {} partition {}",
                                                 found.topic, found.partition));
     }
-    if (found.offset < 0) {
+    const bool none_so_late = positions[i].offset >= 0 && found.offset == RD_KAFKA_OFFSET_END;
+    if (found.offset < 0 && !none_so_late) {
       return absl::DeadlineExceededError(
           fmt::format("topic {} partition {} has no leader now", found.topic, found.partition));
     }
@@ -404,13 +405,23 @@ absl::StatusOr<int32_t> KafkaClient::CountPartitions(const std::string& topic) {
 }
 
 absl::Status KafkaClient::FindOffsets(Which which, std::vector<KafkaPosition>& positions) {
+  std::vector<KafkaPosition> asked = positions;
+  for (KafkaPosition& position : asked) {
+    position.offset = which == Which::kEarliest ? RD_KAFKA_OFFSET_BEGINNING : RD_KAFKA_OFFSET_END;
+  }
+  const absl::Status status = FindTimes(asked);
+  if (status.ok()) positions = std::move(asked);
+  return status;
+}
+
+absl::Status KafkaClient::FindTimes(std::vector<KafkaPosition>& positions) {
   if (positions.empty()) return absl::OkStatus();
-  const auto answer = std::make_shared<std::vector<KafkaPosition>>(positions);
-  const int64_t offset =
-      which == Which::kEarliest ? RD_KAFKA_OFFSET_BEGINNING : RD_KAFKA_OFFSET_END;
-  const absl::Status status = Ask(
-      [answer, offset, handle = handle_] { return AskOffsets(handle->get(), offset, *answer); });
-  if (status.ok()) positions = *answer;
+  const auto found = std::make_shared<std::vector<KafkaPosition>>();
+  const absl::Status status = Ask([found, positions, handle = handle_] {
+    *found = positions;
+    return AskOffsets(handle->get(), *found);
+  });
+  if (status.ok()) positions = *found;
   return status;
 }
 

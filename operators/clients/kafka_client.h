@@ -132,6 +132,9 @@ class KafkaClient {
   enum class Which { kEarliest, kLastStable };
   /// Sets each position's offset, or `exists` to false.
   absl::Status FindOffsets(Which which, std::vector<KafkaPosition>& positions);
+  /// As FindOffsets: the first record of the position's timestamp (`offset`, in milliseconds) or a
+  /// later one; -1: there is none.
+  absl::Status FindTimes(std::vector<KafkaPosition>& positions);
 
   /// The group's own, of committed transactions only; waits for one that is under way.
   absl::StatusOr<std::optional<KafkaGroupOffset>> CommittedOffset(const std::string& topic,

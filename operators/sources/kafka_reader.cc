@@ -102,6 +102,7 @@ struct KafkaReader::Partition {
   int64_t next = 0;                          // everything below is in a chunk or does not exist
   int64_t end = 0;
   int64_t chunk_index = 0;
+  Past past;
   RawRecords chunk;                   // being filled
   std::shared_ptr<ChunkOwner> owner;  // of that chunk; none: no chunk begun
 };
@@ -257,6 +258,7 @@ void KafkaReader::Disconnect() {
 }
 
 void KafkaReader::Begin(Partition& partition, const PlannedRange& range) {
+  if (range.start < partition.past.end) partition.past = {};
   partition.reading = true;
   partition.taken = partition.next = range.start;
   partition.end = range.end;
@@ -373,6 +375,7 @@ void KafkaReader::Append(Partition& partition, rd_kafka_message_t* message) {
   rd_kafka_timestamp_type_t timestamp_type = RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
   const int64_t timestamp_ms = rd_kafka_message_timestamp(message, &timestamp_type);
   if (timestamp_ms != -1) record.timestamp_us = timestamp_ms * 1000;
+  partition.past = {message->offset + 1, std::max(partition.past.timestamp_ms, timestamp_ms)};
   record.has_key = message->key != nullptr;
   record.has_value = message->payload != nullptr;
   chunk.bytes += record.key.size() + record.value.size();
@@ -477,6 +480,12 @@ void KafkaReader::CutRange(const TopicPartition& where, int64_t end) {
 int64_t KafkaReader::position(const TopicPartition& where) const {
   const Partition* const partition = Find(where);
   return partition != nullptr ? std::max(partition->next, partition->arrived) : -1;
+}
+
+std::optional<KafkaReader::Past> KafkaReader::past(const TopicPartition& where) const {
+  const Partition* const partition = Find(where);
+  if (partition == nullptr || partition->past.timestamp_ms < 0) return std::nullopt;
+  return partition->past;
 }
 
 std::optional<int64_t> KafkaReader::HighWatermark(const TopicPartition& where) const {

@@ -77,6 +77,13 @@ class KafkaReader {
   /// The offset past the last record taken from librdkafka, chunk or no chunk; -1 for a partition
   /// that is not read.
   int64_t position(const TopicPartition& partition) const;
+  /// What a log must still be like to be the one that was read: no record before `end` is newer
+  /// than `timestamp_ms`. Nothing if too little was read to say.
+  struct Past {
+    int64_t end = 0;  ///< one past the last record in a chunk
+    int64_t timestamp_ms = -1;
+  };
+  std::optional<Past> past(const TopicPartition& partition) const;
   /// The end of the log as the last fetch showed it (with transactions still open); nothing if it
   /// is not known.
   std::optional<int64_t> HighWatermark(const TopicPartition& partition) const;

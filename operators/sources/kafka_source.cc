@@ -19,6 +19,7 @@ constexpr std::chrono::seconds kShortLogPatience{5};
 constexpr std::chrono::seconds kSilencePatience{10};
 constexpr std::chrono::seconds kPartitionsInterval{1};
 constexpr std::chrono::milliseconds kEndsInterval{20};
+constexpr std::chrono::seconds kDoubtInterval{5};
 constexpr std::chrono::milliseconds kRetryInterval{50};
 constexpr std::chrono::milliseconds kPollInterval{50};
 
@@ -214,6 +215,35 @@ absl::Status KafkaSource::NoteShortLogs() {
   return status;
 }
 
+// A log that was made again has newer records where older ones were read, which one question
+// tells. (Of the same log that is not so, but for records of other clocks from before the read
+// began: those are compared once.)
+absl::Status KafkaSource::CompareTimes() {
+  const Clock::time_point now = Clock::now();
+  if (now - times_asked_ < kEndsInterval || now - doubted_ < kDoubtInterval)
+    return absl::OkStatus();
+  std::vector<KafkaPosition> newer;
+  for (const auto& [where, known] : partitions_) {
+    const std::optional<KafkaReader::Past> past = reader_->past(where);
+    if (!past.has_value() || known.end <= past->end || known.short_since.has_value()) continue;
+    newer.push_back({where.topic, where.partition, past->timestamp_ms + 1});
+  }
+  if (newer.empty()) return absl::OkStatus();
+  times_asked_ = now;
+  if (absl::Status status = client_->FindTimes(newer); !status.ok()) return status;
+  for (const KafkaPosition& first : newer) {
+    const TopicPartition where{first.topic, first.partition};
+    const int64_t end = reader_->past(where)->end;
+    if (!first.exists || first.offset < 0 || first.offset >= end) continue;
+    doubted_ = now;
+    return absl::UnavailableError(
+        InDoubt(where, fmt::format("has a newer record at offset {} than those that were read of "
+                                   "it up to {}",
+                                   first.offset, end)));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::vector<AvailableRange>> KafkaSource::Available() {
   if (absl::Status status = CheckCancelled(); !status.ok()) return status;
   const Clock::time_point now = Clock::now();
@@ -225,6 +255,7 @@ absl::StatusOr<std::vector<AvailableRange>> KafkaSource::Available() {
   if (beginnings_too || !NothingChanged()) {
     if (absl::Status status = RefreshOffsets(beginnings_too); !status.ok()) return status;
     if (absl::Status status = NoteShortLogs(); !status.ok()) return status;
+    if (absl::Status status = CompareTimes(); !status.ok()) return status;
   }
   return KnownRanges();
 }

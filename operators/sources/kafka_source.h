@@ -45,7 +45,8 @@ struct KafkaSourceOptions {
 /// topic for a moment. With `missing_topics_are_empty` it then has no partitions, until it is back,
 /// and only StartingOffsets says NotFound. Likewise an end before what was read is believed after 5
 /// seconds; until then nothing is new; Unavailable says once that it is past it again, so that who
-/// reads on calls CheckIdentity first. Read waits when brokers are away, and says Unavailable for
+/// reads on calls CheckIdentity first, and at most every 5 seconds that there are newer records
+/// where older ones were read. Read waits when brokers are away, and says Unavailable for
 /// each 10 seconds in which nothing came (PermissionDenied if brokers refuse to let it read all
 /// that time); reading goes on at the next call. It is Aborted when a partition was missing, or did
 /// not hold an offset that it holds now, since the last StartRead. Offsets that left the log,
@@ -92,6 +93,7 @@ class KafkaSource : public Source {
   bool NothingChanged() const;
   std::string InDoubt(const TopicPartition& where, std::string_view why) const;
   absl::Status NoteShortLogs();
+  absl::Status CompareTimes();
   std::vector<AvailableRange> KnownRanges() const;
   absl::Status JudgeOutOfRange();
   absl::Status JudgeSilence();
@@ -110,6 +112,8 @@ class KafkaSource : public Source {
   Clock::time_point partitions_asked_;
   Clock::time_point beginnings_asked_;
   Clock::time_point ends_asked_;
+  Clock::time_point times_asked_;
+  Clock::time_point doubted_;
 };
 
 }  // namespace tidemark

@@ -127,8 +127,9 @@ TEST_F(JobRunnerServersTest, ATopicMadeAnew) {
 
 // With as many records as were read of the first, and more, when the job looks again.
 TEST_F(JobRunnerServersTest, ATopicMadeAnewWhileTheJobSleepsOrWatches) {
-  for (const char* trigger : {"6 seconds", "1 second", "asap"}) {
-    topic_ = std::string("MadeAnew_") + trigger[0];
+  int round = 0;
+  for (const char* trigger : {"6 seconds", "1 second", "asap", "asap", "asap", "asap", "asap"}) {
+    topic_ = "MadeAnew_" + std::to_string(++round);
     Create();
     Produce({Registration(1), Registration(2), Registration(4)});
     const std::vector<std::string> flags = {

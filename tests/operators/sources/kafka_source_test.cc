@@ -565,6 +565,34 @@ TEST_F(KafkaSourceTest, ATopicRecreatedBehindTheReadersBackIsNotReadOn) {
   }
 }
 
+// Nothing was seen of it but what there is now.
+TEST_F(KafkaSourceTest, NewerRecordsWhereOlderOnesWereReadAreDoubtedOnce) {
+  for (const bool made_again : {true, false}) {
+    const std::string topic = NewTopic(1);
+    Produce(topic, 0, Values(0, 20));
+    auto source = Opened(topic);
+    EXPECT_EQ(Collect(*source, {{{topic, 0}, 0, 20}}).offsets[0], Numbers(0, 20));
+    if (made_again) {
+      ASSERT_TRUE(server_->DeleteTopic(topic).ok());
+      ASSERT_TRUE(server_->CreateTopic(topic, 1).ok());
+      Produce(topic, 0, Values(0, 20));
+    }
+    Produce(topic, 0, Values(20, 40));
+    absl::SleepFor(absl::Milliseconds(30));
+    const auto available = source->Available();
+    if (made_again) {
+      ASSERT_TRUE(absl::IsUnavailable(available.status())) << available.status();
+      EXPECT_THAT(Message(available.status()), HasSubstr(topic + " partition 0"));
+      absl::SleepFor(absl::Milliseconds(30));
+      EXPECT_EQ(source->Available()->at(0).end, 40);
+    } else {
+      ASSERT_TRUE(available.ok()) << available.status();
+      EXPECT_EQ(available->at(0).end, 40);
+      EXPECT_EQ(Collect(*source, {{{topic, 0}, 20, 40}}).offsets[0], Numbers(20, 40));
+    }
+  }
+}
+
 // A running query asks now and then.
 TEST_F(KafkaSourceTest, ComparingTheLastRecordsIsQuick) {
   const std::string topic = NewTopic(4);
