@@ -35,7 +35,15 @@ void FreeBytes(void* bytes, size_t size, MemoryCount* memory) {
 }
 
 ByteArena::~ByteArena() {
-  for (const Chunk& chunk : chunks_) FreeBytes(chunk.bytes, chunk.size, memory_);
+  while (FreeSome()) {
+  }
+}
+
+bool ByteArena::FreeSome() {
+  if (chunks_.empty()) return false;
+  FreeBytes(chunks_.back().bytes, chunks_.back().size, memory_);
+  chunks_.pop_back();
+  return true;
 }
 
 char* ByteArena::NewChunk(size_t size) {

@@ -62,6 +62,9 @@ class ByteArena {
   /// `capacity` bytes, a result of Capacity; `Release` gives them back for reuse.
   char* AllocateCapacity(size_t capacity);
   void Release(char* bytes, size_t capacity);
+  /// Frees one piece of it. From the first call on nothing else may be asked of the arena. False:
+  /// all of it has gone.
+  bool FreeSome();
 
  private:
   struct Chunk {

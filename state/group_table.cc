@@ -34,10 +34,21 @@ GroupTable::GroupTable(int64_t window_end, const SlotLayout* layout, bool has_al
 }
 
 GroupTable::~GroupTable() {
-  for (size_t i = 0; i < blocks_.size(); ++i) {
-    FreeBytes(blocks_[i], BlockGroups(i) * stride_, &memory_);
+  while (FreeSome()) {
   }
+}
+
+bool GroupTable::FreeSome() {
+  if (bytes_.FreeSome()) return true;
+  if (!blocks_.empty()) {
+    FreeBytes(blocks_.back(), BlockGroups(blocks_.size() - 1) * stride_, &memory_);
+    blocks_.pop_back();
+    return true;
+  }
+  if (index_ == nullptr) return false;
   FreeBytes(index_, (size_t{index_mask_} + 1) * sizeof(IndexEntry), &memory_);
+  index_ = nullptr;
+  return true;
 }
 
 inline bool GroupTable::KeysEqual(const Group& group, std::string_view key) {

@@ -80,6 +80,9 @@ class GroupTable {
   void ForgetTouched();
   /// Its memory counts as free from now on: the table is about to go, on whatever thread.
   void DetachMemory() { memory_.Detach(); }
+  /// Frees one piece of its memory, some hundred KiB. From the first call on nothing else may be
+  /// asked of the table. False: all of it has gone.
+  bool FreeSome();
 
   /// How the store has this table: as runs (a commit's groups each), or as a row a group.
   struct StoredRuns {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <iterator>
 #include <limits>
 #include <map>
@@ -32,6 +33,8 @@ constexpr size_t kLookupKeys = 256;  // in one MultiGet
 constexpr int64_t kRunsPerGroup = 3;
 // Groups turned from runs into rows in one commit.
 constexpr int64_t kConvertedGroups = 200'000;
+// The commit that closes windows goes before their memory is given back.
+constexpr std::chrono::milliseconds kCommitTime(5);
 
 /// A window with rows in the store.
 struct StoredWindow {
@@ -527,7 +530,8 @@ size_t HashedWindowTable::OpenBytes(int64_t closed_upto) const {
   return bytes;
 }
 
-// Giving much memory back takes time (1 M groups: 10 ms), for which the next batch need not wait.
+// Giving much memory back takes time (1 M groups: 10 ms), for which nothing else need wait: neither
+// the commit that is on its way, nor whoever wants the core meanwhile.
 void HashedWindowTable::Free(std::vector<std::unique_ptr<GroupTable>> closed) {
   constexpr size_t kMuch = size_t{4} << 20;
   size_t bytes = 0;
@@ -538,7 +542,10 @@ void HashedWindowTable::Free(std::vector<std::unique_ptr<GroupTable>> closed) {
   try {
     freeing_ = std::thread([tables = std::move(closed)]() mutable {
       pthread_setname_np(pthread_self(), "tide-free");
-      tables.clear();
+      std::this_thread::sleep_for(kCommitTime);
+      for (const auto& table : tables) {
+        while (table->FreeSome()) std::this_thread::yield();
+      }
     });
   } catch (const std::system_error&) {
     // No thread to be had: they are gone with the one that was not started.
