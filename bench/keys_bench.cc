@@ -39,7 +39,7 @@ constexpr int64_t kMillion = 1'000'000;
 
 struct BenchOptions {
   int64_t many = 10 * kMillion;
-  int rounds = 5;
+  int rounds = 7;
   bool quick = false;
   bool charts = false;
   std::vector<std::string> only = {};  // kinds of rows; none: all
