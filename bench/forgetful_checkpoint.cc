@@ -43,7 +43,8 @@ class MetaStore : public CheckpointStore {
     const auto found = meta_.find(std::string(name));
     return found == meta_.end() ? std::nullopt : std::optional<std::string>(found->second);
   }
-  std::unique_ptr<StoreWrites> NewWrites() override { return std::make_unique<MetaWrites>(); }
+  using CheckpointStore::NewWrites;
+  std::unique_ptr<StoreWrites> NewWrites(size_t) override { return std::make_unique<MetaWrites>(); }
   absl::Status Commit(std::unique_ptr<StoreWrites> writes) override {
     for (auto& [name, value] : static_cast<MetaWrites&>(*writes).meta) {
       if (value.has_value()) {
@@ -59,7 +60,8 @@ class MetaStore : public CheckpointStore {
     values->assign(sorted_keys.size(), std::nullopt);
     return absl::OkStatus();
   }
-  std::unique_ptr<StateCursor> NewStateCursor(std::string_view, std::string_view) override {
+  std::unique_ptr<StateCursor> NewStateCursor(std::string_view, std::string_view,
+                                              RangeDeletes) override {
     return std::make_unique<NoRows>();
   }
   absl::Status Snapshot(int64_t, int) override { return absl::OkStatus(); }

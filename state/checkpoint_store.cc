@@ -372,6 +372,7 @@ bool DropTornTails(const CheckpointFolder& folder) {
 
 class RocksWrites : public StoreWrites {
  public:
+  explicit RocksWrites(size_t bytes) : batch_(bytes) {}
   void PutMeta(std::string_view name, std::string_view value) override {
     Put(kMetaPrefix, name, value);
   }
@@ -416,7 +417,7 @@ class RocksWrites : public StoreWrites {
 class RocksCursor : public StateCursor {
  public:
   RocksCursor(rocksdb::DB* db, const CheckpointFolder& folder, std::string_view begin,
-              std::string_view end)
+              std::string_view end, RangeDeletes deletes)
       : db_(db),
         folder_(folder),
         begin_(Prefixed(kStatePrefix, begin)),
@@ -427,6 +428,10 @@ class RocksCursor : public StateCursor {
     options.iterate_lower_bound = &lower_;
     options.iterate_upper_bound = &upper_;
     options.fill_cache = false;  // a walk over everything would drive out what look-ups need
+    if (deletes == RangeDeletes::kNone) {
+      options.ignore_range_deletions = true;
+      readable_ = absl::OkStatus();  // such an iterator says itself what it could not read
+    }
     iterator_.reset(db->NewIterator(options));
   }
 
@@ -546,7 +551,10 @@ class RocksStore : public CheckpointCopy {
     return value;
   }
 
-  std::unique_ptr<StoreWrites> NewWrites() override { return std::make_unique<RocksWrites>(); }
+  using CheckpointStore::NewWrites;
+  std::unique_ptr<StoreWrites> NewWrites(size_t bytes) override {
+    return std::make_unique<RocksWrites>(bytes);
+  }
 
   absl::Status Commit(std::unique_ptr<StoreWrites> writes) override {
     if (!read_only_.ok()) return read_only_;
@@ -570,12 +578,13 @@ class RocksStore : public CheckpointCopy {
   absl::Status MultiGetState(const std::vector<std::string_view>& sorted_keys,
                              std::vector<std::optional<std::string>>* values) override;
 
-  std::unique_ptr<StateCursor> NewStateCursor(std::string_view begin,
-                                              std::string_view end) override {
+  using CheckpointStore::NewStateCursor;
+  std::unique_ptr<StateCursor> NewStateCursor(std::string_view begin, std::string_view end,
+                                              RangeDeletes deletes) override {
     if (const absl::Status failed = failure(); !failed.ok()) {
       return std::make_unique<FailedCursor>(failed);
     }
-    return std::make_unique<RocksCursor>(db_.get(), *folder_, begin, end);
+    return std::make_unique<RocksCursor>(db_.get(), *folder_, begin, end, deletes);
   }
 
   absl::Status failure() const override {

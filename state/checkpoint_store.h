@@ -39,6 +39,11 @@ class StoreWrites {
   virtual size_t byte_size() const = 0;
 };
 
+/// Whether rows that a cursor walks over may have been deleted by DeleteStateRange. If it is known
+/// that none was, each is read once instead of twice (checkpoint_store.cc, CheckReadable); rows
+/// that were deleted all the same would come back.
+enum class RangeDeletes { kPossible, kNone };
+
 /// The durable rows of one checkpoint: meta rows by name and state rows by key, bytes in and bytes
 /// out. It knows nothing of rows, operators or the batch protocol. Called by one thread, but: any
 /// number of threads may call MultiGetState, NewStateCursor and NewWrites at any time, also while a
@@ -50,7 +55,10 @@ class CheckpointStore {
   virtual ~CheckpointStore() = default;
 
   virtual absl::StatusOr<std::optional<std::string>> GetMeta(std::string_view name) = 0;
-  virtual std::unique_ptr<StoreWrites> NewWrites() = 0;
+  /// `bytes`: about how many they will be, if that is known; then they need not be moved as they
+  /// grow.
+  virtual std::unique_ptr<StoreWrites> NewWrites(size_t bytes) = 0;
+  std::unique_ptr<StoreWrites> NewWrites() { return NewWrites(0); }
   /// Applies the writes atomically; they are on the disk when it returns OK. After an error the
   /// store must be opened again.
   virtual absl::Status Commit(std::unique_ptr<StoreWrites> writes) = 0;
@@ -59,8 +67,11 @@ class CheckpointStore {
   virtual absl::Status MultiGetState(const std::vector<std::string_view>& sorted_keys,
                                      std::vector<std::optional<std::string>>* values) = 0;
   /// State rows in [begin, end), ascending.
-  virtual std::unique_ptr<StateCursor> NewStateCursor(std::string_view begin,
-                                                      std::string_view end) = 0;
+  virtual std::unique_ptr<StateCursor> NewStateCursor(std::string_view begin, std::string_view end,
+                                                      RangeDeletes deletes) = 0;
+  std::unique_ptr<StateCursor> NewStateCursor(std::string_view begin, std::string_view end) {
+    return NewStateCursor(begin, end, RangeDeletes::kPossible);
+  }
 
   /// Why it is of no use until it is opened again, whoever met the error; OK: it is. Any thread.
   virtual absl::Status failure() const { return absl::OkStatus(); }

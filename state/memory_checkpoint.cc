@@ -89,7 +89,10 @@ class MemoryCheckpoint::Store : public CheckpointStore {
     return row->second;
   }
 
-  std::unique_ptr<StoreWrites> NewWrites() override { return std::make_unique<MemoryWrites>(); }
+  using CheckpointStore::NewWrites;
+  std::unique_ptr<StoreWrites> NewWrites(size_t) override {
+    return std::make_unique<MemoryWrites>();
+  }
 
   absl::Status Commit(std::unique_ptr<StoreWrites> writes) override {
     const std::lock_guard lock(data_->mutex);
@@ -133,8 +136,9 @@ class MemoryCheckpoint::Store : public CheckpointStore {
     return absl::OkStatus();
   }
 
-  std::unique_ptr<StateCursor> NewStateCursor(std::string_view begin,
-                                              std::string_view end) override {
+  using CheckpointStore::NewStateCursor;
+  std::unique_ptr<StateCursor> NewStateCursor(std::string_view begin, std::string_view end,
+                                              RangeDeletes) override {
     const std::lock_guard lock(data_->mutex);
     const auto first = data_->state.lower_bound(begin);
     const auto last = begin < end ? data_->state.lower_bound(end) : first;

@@ -41,8 +41,9 @@ void WindowCursor::OpenWindow() {
   next_group_ = 0;
   row_.reset();
   if (window.some_only_in_store) {
+    // Ranges are deleted up to the watermark, behind which no window gets rows again.
     row_ = store_->NewStateCursor(keys_.Window(window.window_end),
-                                  keys_.WindowsEnd(window.window_end));
+                                  keys_.WindowsEnd(window.window_end), RangeDeletes::kNone);
   }
   row_used_ = true;
   is_open_ = true;

@@ -31,8 +31,10 @@ namespace {
 constexpr size_t kLookupKeys = 256;  // in one MultiGet
 // Runs are replaced by one of the live groups when they hold more than this many times as many.
 constexpr int64_t kRunsPerGroup = 3;
-// Groups turned from runs into rows in one commit.
+// Groups turned from runs into rows in one commit: at most so many, and one in so many bytes of the
+// budget, because the rows lie in memory several times until they are written.
 constexpr int64_t kConvertedGroups = 200'000;
+constexpr size_t kBudgetPerConverted = 512;
 // The commit that closes windows goes before their memory is given back.
 constexpr std::chrono::milliseconds kCommitTime(5);
 
@@ -98,6 +100,8 @@ class HashedWindowTable : public WindowTable {
         layout_(std::move(options.layout)),
         run_store_(store, keys_, &layout_),
         rows_above_(options.memory_budget / 4 * 3),
+        converted_groups_(std::min(
+            kConvertedGroups, static_cast<int64_t>(options.memory_budget / kBudgetPerConverted))),
         shards_(static_cast<size_t>(options.shards)) {
     Load().IgnoreError();  // said again by Upsert
   }
@@ -156,6 +160,7 @@ class HashedWindowTable : public WindowTable {
   RunStore run_store_;
   // Bytes of windows that stay open from which on tables are stored as rows.
   size_t rows_above_;
+  int64_t converted_groups_;
   size_t open_bytes_ = 0;  // after the last commit
   std::vector<Shard> shards_;
   std::thread freeing_;                  // closed windows
@@ -475,7 +480,7 @@ absl::Status HashedWindowTable::ConvertToRows(int64_t closed_upto, StoreWrites* 
     for (auto entry = tables.upper_bound(closed_upto); entry != tables.end(); ++entry) {
       GroupTable* table = entry->second.get();
       if (!table->runs().in_use) continue;
-      if (converted > kConvertedGroups) return absl::OkStatus();
+      if (converted > converted_groups_) return absl::OkStatus();
       if (absl::Status status = ReadRuns(shard, table); !status.ok()) return status;
       if (table->runs().next_page > 0) run_store_.Remove(entry->first, shard, writes);
       AppendRows(entry->first, {table}, /*touched=*/false, writes);

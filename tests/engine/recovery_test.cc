@@ -113,7 +113,8 @@ class FailingStore : public CheckpointStore {
   absl::StatusOr<std::optional<std::string>> GetMeta(std::string_view name) override {
     return store_->GetMeta(name);
   }
-  std::unique_ptr<StoreWrites> NewWrites() override { return store_->NewWrites(); }
+  using CheckpointStore::NewWrites;
+  std::unique_ptr<StoreWrites> NewWrites(size_t bytes) override { return store_->NewWrites(bytes); }
   absl::Status Commit(std::unique_ptr<StoreWrites> writes) override {
     if ((*commits_left_)-- != 0) return store_->Commit(std::move(writes));
     if (applied_) {
@@ -125,9 +126,9 @@ class FailingStore : public CheckpointStore {
                              std::vector<std::optional<std::string>>* values) override {
     return store_->MultiGetState(keys, values);
   }
-  std::unique_ptr<StateCursor> NewStateCursor(std::string_view begin,
-                                              std::string_view end) override {
-    return store_->NewStateCursor(begin, end);
+  std::unique_ptr<StateCursor> NewStateCursor(std::string_view begin, std::string_view end,
+                                              RangeDeletes deletes) override {
+    return store_->NewStateCursor(begin, end, deletes);
   }
   absl::Status Snapshot(int64_t batch_id, int keep) override {
     return store_->Snapshot(batch_id, keep);
@@ -148,10 +149,10 @@ class BreakingStore : public FailingStore {
   absl::Status failure() const override {
     return *broken_ ? absl::UnavailableError("broken") : absl::OkStatus();
   }
-  std::unique_ptr<StateCursor> NewStateCursor(std::string_view begin,
-                                              std::string_view end) override {
+  std::unique_ptr<StateCursor> NewStateCursor(std::string_view begin, std::string_view end,
+                                              RangeDeletes deletes) override {
     if (*broken_) return std::make_unique<NoCursor>();
-    return FailingStore::NewStateCursor(begin, end);
+    return FailingStore::NewStateCursor(begin, end, deletes);
   }
 
  private:

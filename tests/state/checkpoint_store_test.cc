@@ -727,7 +727,8 @@ TEST_F(CheckpointStoreTest, ZerosAnywhereInATableAreDataLossOrHarmless) {
   const auto judge = [&](CheckpointStore& damaged, int from, int to) {
     // From before the first of them, which may be deleted.
     const auto cursor =
-        damaged.NewStateCursor(from == 0 ? "" : keys[from - 1] + "!", keys[to - 1] + "!");
+        damaged.NewStateCursor(from == 0 ? "" : keys[from - 1] + "!", keys[to - 1] + "!",
+                               from < 800 ? RangeDeletes::kPossible : RangeDeletes::kNone);
     int rows = 0, expected = 0;
     absl::StatusOr<bool> has_row = cursor->Next();
     for (; has_row.ok() && *has_row; has_row = cursor->Next()) ++rows;
@@ -761,6 +762,7 @@ TEST_F(CheckpointStoreTest, ZerosAnywhereInATableAreDataLossOrHarmless) {
         continue;
       }
       for (int from = 0; from < 1000; from += 100) judge(**opened, from, from + 100);
+      judge(**opened, 800, 1000);
       judge(**opened, 0, 1000);
       std::vector<std::optional<std::string>> values;
       const absl::Status looked_up = (*opened)->MultiGetState(views, &values);

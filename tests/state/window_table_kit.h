@@ -75,7 +75,8 @@ class WatchedStore : public CheckpointStore {
   absl::StatusOr<std::optional<std::string>> GetMeta(std::string_view name) override {
     return store_->GetMeta(name);
   }
-  std::unique_ptr<StoreWrites> NewWrites() override { return store_->NewWrites(); }
+  using CheckpointStore::NewWrites;
+  std::unique_ptr<StoreWrites> NewWrites(size_t bytes) override { return store_->NewWrites(bytes); }
   absl::Status Commit(std::unique_ptr<StoreWrites> writes) override {
     return store_->Commit(std::move(writes));
   }
@@ -89,11 +90,12 @@ class WatchedStore : public CheckpointStore {
     keys_looked_up += sorted_keys.size();
     return store_->MultiGetState(sorted_keys, values);
   }
-  std::unique_ptr<StateCursor> NewStateCursor(std::string_view begin,
-                                              std::string_view end) override {
+  using CheckpointStore::NewStateCursor;
+  std::unique_ptr<StateCursor> NewStateCursor(std::string_view begin, std::string_view end,
+                                              RangeDeletes deletes) override {
     ++cursors;
     if (!failure.ok()) return std::make_unique<FailedCursor>(failure);
-    return store_->NewStateCursor(begin, end);
+    return store_->NewStateCursor(begin, end, deletes);
   }
   absl::Status Snapshot(int64_t batch_id, int keep) override {
     return store_->Snapshot(batch_id, keep);
