@@ -8,6 +8,7 @@ namespace {
 
 // Before anything is known of a query's speed.
 constexpr int64_t kFirstBatchRows = 200'000;
+constexpr int64_t kFirstBatchRowBytes = 512;
 // A batch is never made smaller than this for speed's sake.
 constexpr int64_t kMinTargetRows = 10'000;
 constexpr double kMaxGrowth = 4;
@@ -104,10 +105,10 @@ int64_t BatchSizer::MemoryRows() const {
 }
 
 int64_t BatchSizer::TargetRows() const {
-  const int64_t target = rows_per_second_ == 0
-                             ? kFirstBatchRows
-                             : std::max(kMinTargetRows, static_cast<int64_t>(rows_per_second_));
-  return std::min(target, MemoryRows());
+  if (rows_per_second_ == 0) {
+    return std::clamp(max_bytes_ / kFirstBatchRowBytes, kMinTargetRows, kFirstBatchRows);
+  }
+  return std::min(std::max(kMinTargetRows, static_cast<int64_t>(rows_per_second_)), MemoryRows());
 }
 
 }  // namespace tidemark

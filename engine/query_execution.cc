@@ -28,20 +28,6 @@ constexpr absl::Duration kShortPause = absl::Milliseconds(200);
 constexpr absl::Duration kLongPause = absl::Seconds(2);
 constexpr absl::Duration kCheckAgainAfter = absl::Seconds(5);
 
-// How the memory limit is shared out. The rest is for what is in flight: prepared rows, output, the
-// allocator.
-size_t StoreBytes(size_t limit) {
-  return std::clamp(limit / 6, size_t{8} << 20, size_t{256} << 20);
-}
-// Of keys and values: the client's own share of a small record is as large again.
-size_t FetchBytes(size_t limit) {
-  return std::clamp(limit / 32, size_t{4} << 20, size_t{256} << 20);
-}
-size_t QueueBytes(size_t limit) {
-  return std::clamp(limit / 96, size_t{2} << 20, size_t{64} << 20);
-}
-size_t TableBytesLimit(size_t limit) { return limit / 2; }
-
 std::string PartitionText(const TopicPartition& partition) {
   return fmt::format("topic {} partition {}", partition.topic, partition.partition);
 }
@@ -93,7 +79,9 @@ QueryExecution::QueryExecution(BoundPlan bound, QueryOptions options)
       run_id_(RandomUuid()),
       start_time_(options_.clock->Monotonic()),
       marker_kept_at_(start_time_),
-      sizer_(static_cast<int64_t>(TableBytesLimit(options_.memory_limit) / 2)),
+      shares_(options_.memory_limit),
+      freed_memory_(options_.memory_limit),
+      sizer_(static_cast<int64_t>(shares_.batch)),
       reports_(&bound_, &options_) {}
 
 QueryExecution::~QueryExecution() {
@@ -130,7 +118,7 @@ absl::Status QueryExecution::Start() {
   }
   if (row_path_ == nullptr) {
     row_path_ = std::make_unique<RowPath>(&bound_, options_.bad_records, dead_letters_.get(),
-                                          options_.threads, QueueBytes(options_.memory_limit));
+                                          options_.threads, shares_.queue);
     BatchReaderOptions reader{options_.clock, options_.logger, options_.give_up_after,
                               [this] { return MemoryFull(); }};
     reader_ = std::make_unique<BatchReader>(std::move(reader), source_.get(), row_path_.get(),
@@ -154,7 +142,7 @@ absl::Status QueryExecution::Start() {
 absl::Status QueryExecution::OpenCheckpoint() {
   bool created = false;
   absl::StatusOr<std::unique_ptr<CheckpointStore>> store =
-      options_.checkpoint.open(StoreBytes(options_.memory_limit), &created);
+      options_.checkpoint.open(shares_.store, &created);
   if (!store.ok()) return store.status();
   auto checkpoint = std::make_unique<Checkpoint>(*std::move(store));
   absl::StatusOr<bool> loaded = checkpoint->Load();
@@ -186,7 +174,7 @@ absl::Status QueryExecution::OpenCheckpoint() {
   if (bound_.aggregation != nullptr) {
     WindowTableOptions table;
     table.layout = bound_.aggregation->slot_layout();
-    table.memory_budget = TableBytesLimit(options_.memory_limit);
+    table.memory_budget = shares_.tables;
     table_ = WindowTable::Create(&checkpoint_->store(), table);
     bound_.aggregation->Attach(table_.get());
   }
@@ -198,7 +186,7 @@ absl::Status QueryExecution::OpenSource() {
     SourceRequest request;
     request.topic = bound_.topic;
     request.query_id = progress_.query_id;
-    request.queue_bytes = FetchBytes(options_.memory_limit);
+    request.queue_bytes = shares_.fetch;
     request.may_lack_topic = !options_.fail_on_data_loss;
     request.schema = &bound_.format.schema;
     absl::StatusOr<SourceState> source_state = checkpoint_->ReadSourceState();
@@ -827,9 +815,19 @@ absl::Status QueryExecution::CommitSink() {
   return absl::OkStatus();
 }
 
+// By the last commit, which may have written what was not touched: at most twice as much.
+size_t QueryExecution::ExpectedWrites() const {
+  if (table_ == nullptr || last_writes_.groups == 0) return 0;
+  constexpr double kSpare = 1.1;
+  const double more =
+      static_cast<double>(table_->groups_touched()) / static_cast<double>(last_writes_.groups);
+  return static_cast<size_t>(static_cast<double>(last_writes_.bytes) *
+                             std::min(more * kSpare, 2.0));
+}
+
 absl::Status QueryExecution::CommitState() {
   const absl::Duration started = options_.clock->Monotonic();
-  std::unique_ptr<StoreWrites> writes = checkpoint_->store().NewWrites();
+  std::unique_ptr<StoreWrites> writes = checkpoint_->store().NewWrites(ExpectedWrites());
   Checkpoint::ChangeSourceRows(batch_->source_change, writes.get());
   const bool closes = bound_.closes_groups && bound_.mode != OutputMode::kComplete;
   const int64_t closed_upto = closes ? batch_->plan.watermark_us : kNoWatermark;
@@ -843,6 +841,7 @@ absl::Status QueryExecution::CommitState() {
     const size_t groups = static_cast<size_t>(std::max<int64_t>(1, table_->groups_in_memory()));
     batch_bytes += table_->memory_bytes() / groups * static_cast<size_t>(state.rows_updated) +
                    writes->byte_size();
+    last_writes_ = {state.rows_updated, writes->byte_size()};
     table_->Committed(closed_upto);
     state.rows_total = table_->groups_total();
     state.rows_removed = std::max<int64_t>(0, state.rows_removed - state.rows_total);
@@ -866,11 +865,12 @@ absl::Status QueryExecution::CommitState() {
   committing_ = std::exchange(batch_, std::nullopt);
   const int64_t batch_id = committing_->plan.batch_id;
 
-  const size_t limit = TableBytesLimit(options_.memory_limit);
+  const size_t limit = shares_.tables;
   const bool over = table_ != nullptr && table_->memory_bytes() > limit;
   const bool snapshot =
       options_.snapshot_every > 0 && (batch_id + 1) % options_.snapshot_every == 0 &&
       (options_.snapshot_every < kManyBatches || now - last_snapshot_at_ >= kSnapshotPause);
+  freed_memory_.Release(now);
   if (!over && !snapshot) return absl::OkStatus();
   // Groups leave memory, and the store is copied, when the store has them.
   if (absl::Status status = Settle(); !status.ok()) return status;
@@ -945,7 +945,7 @@ absl::Status QueryExecution::Finish() { return sink_->Finish(); }
 bool QueryExecution::MemoryFull() const {
   const size_t table = table_ == nullptr ? 0 : table_->memory_bytes();
   return table + sink_bytes_ + row_path_->memory_bytes() >
-         TableBytesLimit(options_.memory_limit) + options_.memory_limit / 8;
+         shares_.tables + options_.memory_limit / 8;
 }
 
 int ExitCode(const absl::Status& status, bool planned) {

@@ -16,6 +16,7 @@
 #include "tidemark/engine/batch_reader.h"
 #include "tidemark/engine/batch_reports.h"
 #include "tidemark/engine/checkpoint.h"
+#include "tidemark/engine/memory_limit.h"
 #include "tidemark/engine/pipeline.h"
 #include "tidemark/engine/planner.h"
 #include "tidemark/engine/progress.h"
@@ -128,6 +129,7 @@ class QueryExecution {
   std::unique_ptr<RowStream> Rows();
   absl::Status CommitSink();
   absl::Status CompareWithSink(RowStream& rows);
+  size_t ExpectedWrites() const;
   absl::Status CommitState();
   void ReportDurable();
   void Report();
@@ -177,10 +179,16 @@ class QueryExecution {
   bool read_ahead_ = false;
   bool replay_pending_ =
       false;  ///< the checkpoint holds a plan past its committed batch, which must run first
+  const MemoryShares shares_;
+  FreedMemory freed_memory_;
   BatchSizer sizer_;
   bool was_cut_ = false;
   bool planned_ = false;
   BatchReports reports_;
+  struct {
+    int64_t groups = 0;
+    size_t bytes = 0;
+  } last_writes_;
   absl::Duration last_commit_at_ = -absl::InfiniteDuration();
   absl::Duration last_snapshot_at_ = -absl::InfiniteDuration();
   std::atomic<bool> cancelled_{false};

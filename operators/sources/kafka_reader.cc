@@ -12,8 +12,8 @@ namespace {
 
 constexpr size_t kBatchMessages = 4096;
 constexpr size_t kHandles = 2;
-constexpr size_t kMinQueueKbytes = 1024;
-constexpr size_t kMinFetchBytes = size_t{1} << 20;
+constexpr size_t kMinQueueKbytes = 256;
+constexpr size_t kMinFetchBytes = size_t{256} << 10;
 constexpr size_t kMaxFetchBytes = size_t{4} << 20;
 // A range that begins a little behind what has arrived is reached by dropping records: cheaper than
 // a fresh handle.

@@ -78,6 +78,9 @@ TEST(NextWatermark, PerPartitionTakesTheLeastOfThoseThatAreNotIdle) {
 TEST(BatchSizer, AimsAtASecondAndStaysInsideTheMemory) {
   BatchSizer sizer(1'000'000);
   EXPECT_EQ(sizer.MemoryRows(), INT64_MAX);
+  EXPECT_EQ(sizer.TargetRows(), 10'000);
+  EXPECT_EQ(BatchSizer(32 << 20).TargetRows(), 65'536);
+  EXPECT_EQ(BatchSizer(int64_t{1} << 30).TargetRows(), 200'000);
   sizer.Observe(100'000, 0.1, 400'000);
   EXPECT_EQ(sizer.MemoryRows(), 250'000);
   EXPECT_EQ(sizer.TargetRows(), 250'000);
