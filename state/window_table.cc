@@ -105,9 +105,7 @@ class HashedWindowTable : public WindowTable {
         shards_(static_cast<size_t>(options.shards)) {
     Load().IgnoreError();  // said again by Upsert
   }
-  ~HashedWindowTable() override {
-    if (freeing_.joinable()) freeing_.join();
-  }
+  ~HashedWindowTable() override { FinishFreeing(); }
 
   absl::Status Upsert(int shard, int64_t window_end, std::span<const uint64_t> hashes,
                       std::span<const std::string_view> keys, std::byte** slots) override;
@@ -150,6 +148,7 @@ class HashedWindowTable : public WindowTable {
   size_t OpenBytes(int64_t closed_upto) const;
   void EvictRunTables(size_t target);
   void Free(std::vector<std::unique_ptr<GroupTable>> closed);
+  void FinishFreeing();
   TouchedTables CollectTouched() const;
   bool SomeOnlyInStore(int64_t window_end, const StoredWindow& stored) const;
   int64_t Sum(std::atomic<int64_t> Shard::*count) const;
@@ -164,6 +163,7 @@ class HashedWindowTable : public WindowTable {
   size_t open_bytes_ = 0;  // after the last commit
   std::vector<Shard> shards_;
   std::thread freeing_;                  // closed windows
+  std::atomic<bool> hurry_ = false;      // somebody waits for it
   std::vector<GroupTable*> converting_;  // tables that the next commit turns from runs into rows
   uint32_t batch_ = 1;
 
@@ -543,18 +543,27 @@ void HashedWindowTable::Free(std::vector<std::unique_ptr<GroupTable>> closed) {
   for (const auto& table : closed) bytes += table->memory_bytes();
   if (bytes < kMuch) return;
   for (const auto& table : closed) table->DetachMemory();
-  if (freeing_.joinable()) freeing_.join();
+  FinishFreeing();
   try {
-    freeing_ = std::thread([tables = std::move(closed)]() mutable {
+    freeing_ = std::thread([this, tables = std::move(closed)]() mutable {
       pthread_setname_np(pthread_self(), "tide-free");
       std::this_thread::sleep_for(kCommitTime);
       for (const auto& table : tables) {
-        while (table->FreeSome()) std::this_thread::yield();
+        while (table->FreeSome()) {
+          if (!hurry_.load(std::memory_order_relaxed)) std::this_thread::yield();
+        }
       }
     });
   } catch (const std::system_error&) {
     // No thread to be had: they are gone with the one that was not started.
   }
+}
+
+void HashedWindowTable::FinishFreeing() {
+  if (!freeing_.joinable()) return;
+  hurry_ = true;
+  freeing_.join();
+  hurry_ = false;
 }
 
 void HashedWindowTable::Discard() {
