@@ -412,6 +412,7 @@ absl::StatusOr<bool> QueryExecution::BeginBatch() {
       batch_.reset();
       if (planned.ok()) was_cut_ = more;
       if (absl::Status status = Settle(); !status.ok()) return status;
+      freed_memory_.Release(options_.clock->Monotonic());
       if (planned.ok()) KeepMarker();
       return planned;
     }
@@ -821,8 +822,8 @@ size_t QueryExecution::ExpectedWrites() const {
   constexpr double kSpare = 1.1;
   const double more =
       static_cast<double>(table_->groups_touched()) / static_cast<double>(last_writes_.groups);
-  return static_cast<size_t>(static_cast<double>(last_writes_.bytes) *
-                             std::min(more * kSpare, 2.0));
+  const double bytes = static_cast<double>(last_writes_.bytes) * std::min(more * kSpare, 2.0);
+  return std::min(static_cast<size_t>(bytes), shares_.batch);
 }
 
 absl::Status QueryExecution::CommitState() {

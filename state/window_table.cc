@@ -31,12 +31,14 @@ namespace {
 constexpr size_t kLookupKeys = 256;  // in one MultiGet
 // Runs are replaced by one of the live groups when they hold more than this many times as many.
 constexpr int64_t kRunsPerGroup = 3;
-// Groups turned from runs into rows in one commit: at most so many, and one in so many bytes of the
-// budget, because the rows lie in memory several times until they are written.
+// Groups turned from runs into rows in one commit: about so many (whole tables), and about one in
+// so many bytes of the budget, because the rows lie in memory several times until they are written.
 constexpr int64_t kConvertedGroups = 200'000;
 constexpr size_t kBudgetPerConverted = 512;
-// The commit that closes windows goes before their memory is given back.
+// The commit that closes windows mostly goes before their memory is given back, and others before
+// each piece for this long: then it has waited enough, since nobody counts that memory any more.
 constexpr std::chrono::milliseconds kCommitTime(5);
+constexpr std::chrono::milliseconds kMakeWayTime(50);
 
 /// A window with rows in the store.
 struct StoredWindow {
@@ -548,9 +550,12 @@ void HashedWindowTable::Free(std::vector<std::unique_ptr<GroupTable>> closed) {
     freeing_ = std::thread([this, tables = std::move(closed)]() mutable {
       pthread_setname_np(pthread_self(), "tide-free");
       std::this_thread::sleep_for(kCommitTime);
+      const auto make_way_until = std::chrono::steady_clock::now() + kMakeWayTime;
       for (const auto& table : tables) {
         while (table->FreeSome()) {
-          if (!hurry_.load(std::memory_order_relaxed)) std::this_thread::yield();
+          const bool makes_way = !hurry_.load(std::memory_order_relaxed) &&
+                                 std::chrono::steady_clock::now() < make_way_until;
+          if (makes_way) std::this_thread::yield();
         }
       }
     });
