@@ -8,7 +8,7 @@ namespace {
 
 // Before anything is known of a query's speed.
 constexpr int64_t kFirstBatchRows = 200'000;
-constexpr int64_t kFirstBatchRowBytes = 512;
+constexpr int64_t kFirstBatchRowBytes = 512;  // a guess, rather high
 // A batch is never made smaller than this for speed's sake.
 constexpr int64_t kMinTargetRows = 10'000;
 constexpr double kMaxGrowth = 4;

@@ -80,8 +80,8 @@ class GroupTable {
   void ForgetTouched();
   /// Its memory counts as free from now on: the table is about to go, on whatever thread.
   void DetachMemory() { memory_.Detach(); }
-  /// Frees one piece of its memory, some hundred KiB. From the first call on nothing else may be
-  /// asked of the table. False: all of it has gone.
+  /// Frees one piece of its memory (a block, a chunk, the index). From the first call on nothing
+  /// else may be asked of the table. False: all of it has gone.
   bool FreeSome();
 
   /// How the store has this table: as runs (a commit's groups each), or as a row a group.
